@@ -1,0 +1,68 @@
+"""The hyperparameters that every workload shares. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Hyperparameters(BaseModel):
+    """Base of every group of hyperparameters: strict types, no unknown names, immutable."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class TrainConfig(Hyperparameters):
+    """Budget, optimisation and evaluation: what `hpcexp.train.fit` reads."""
+
+    max_epoch: int = Field(
+        default=4000, ge=1, description="Budget: passes over the training set (epochs)."
+    )
+    max_step: int | None = Field(
+        default=None,
+        ge=1,
+        description="Budget in optimiser steps; where given, it replaces max_epoch.",
+    )
+    batch_size: int = Field(default=16, ge=1, description="Samples in one optimiser step.")
+    train_set_size: int = Field(default=128, ge=1, description="Samples in the training set.")
+    validate_set_size: int = Field(default=64, ge=1, description="Samples in the validation set.")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        default="adam", description="Update rule: Adam, AdamW (decoupled weight decay) or SGD."
+    )
+    lr: float = Field(default=1e-3, gt=0, description="Learning rate.")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="L2 penalty (adam, sgd) or decoupled decay (adamw)."
+    )
+    grad_clip: float | None = Field(
+        default=None,
+        gt=0,
+        description="Largest global L2 norm of the gradient; null does not clip.",
+    )
+    eval_every: int = Field(
+        default=1, ge=1, description="Evaluate on the validation set every so many epochs."
+    )
+
+    @model_validator(mode="after")
+    def _batches_fit(self) -> TrainConfig:
+        if self.batch_size > self.train_set_size:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) is larger than train_set_size "
+                f"({self.train_set_size}): there would be no full batch"
+            )
+        return self
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Full batches in one pass; a shuffled rest smaller than a batch is left out."""
+        return self.train_set_size // self.batch_size
+
+    @property
+    def num_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.max_step or self.max_epoch * self.steps_per_epoch
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of the whole run; the last may be cut short by max_step."""
+        return -(-self.num_steps // self.steps_per_epoch)
