@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+_MAX_LINES_SHOWN = 40
+
+
 class HpcexpError(Exception):
     """A problem with a message for the user; the command line exits with `exit_code`."""
 
@@ -36,7 +39,7 @@ class Problem:
     """One fault of an input file: where it is, and what is wrong, allowed, to be done.
 
     `line` counts from 1; None where there is no line, such as a missing key. `where` is
-    the dotted name of the value, such as `grid.batch_size`.
+    the dotted name of the value, such as `grid.batch_size`; empty for the whole file.
     """
 
     path: Path | str
@@ -44,10 +47,11 @@ class Problem:
     where: str
     message: str
 
-    def location(self) -> str:
-        """Where the fault is, such as `line 9   grid.batch_sise`."""
-        line = f"line {self.line}" if self.line is not None else ""
-        return f"{line:<8} {self.where}".rstrip()
+    def describe(self, *, width: int = 8) -> str:
+        """One line, such as `line 9   grid.batch_sise: ...`; `width` aligns what follows."""
+        line = "" if self.line is None else f"line {self.line:<{width - 5}}"
+        where = f"{self.where}: " if self.where else ""
+        return f"{line}{where}{self.message}"
 
 
 class TemplateError(UsageError):
@@ -58,10 +62,17 @@ class TemplateError(UsageError):
         super().__init__(self._describe())
 
     def _describe(self) -> str:
-        blocks = []
-        for path in dict.fromkeys(str(p.path) for p in self.problems):
-            own = [p for p in self.problems if str(p.path) == path]
-            count = "1 problem" if len(own) == 1 else f"{len(own)} problems"
-            lines = [f"  {p.location()}: {p.message}" for p in own]
-            blocks.append("\n".join([f"{path}: {count}, nothing was created", *lines]))
-        return "\n".join(blocks)
+        paths = dict.fromkeys(str(p.path) for p in self.problems)
+        return "\n".join(
+            _describe_file(path, [p for p in self.problems if str(p.path) == path])
+            for path in paths
+        )
+
+
+def _describe_file(path: str, problems: Sequence[Problem]) -> str:
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    digits = max(len(str(p.line or "")) for p in problems)
+    lines = [f"  {p.describe(width=digits + 7)}" for p in problems[:_MAX_LINES_SHOWN]]
+    if len(problems) > _MAX_LINES_SHOWN:
+        lines.append(f"  ... and {len(problems) - _MAX_LINES_SHOWN} more")
+    return "\n".join([f"{path}: {count}, nothing was created", *lines])

@@ -14,6 +14,7 @@ from hpcexp.errors import UsageError
 
 if TYPE_CHECKING:
     from hpcexp.train.config import TrainConfig
+    from hpcexp.train.metric import Metric
     from hpcexp.train.workload import Workload
 
 WORKLOADS: dict[str, str] = {
@@ -41,3 +42,8 @@ def _package(name: str) -> str:
     if name not in WORKLOADS:
         raise UsageError(f"no such workload: {name}; there are: {', '.join(sorted(WORKLOADS))}")
     return WORKLOADS[name]
+
+
+def load_primary_metric(name: str) -> Metric:
+    """The metric by which runs of a workload are judged; imports no torch."""
+    return cast("Metric", importlib.import_module(_package(name) + ".config").PRIMARY_METRIC)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from hpcexp.train.config import Hyperparameters, TrainConfig
+from hpcexp.train.metric import Metric
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -102,3 +103,12 @@ class Config(TrainConfig):
                 f"dataset.num_frames ({self.dataset.num_frames})"
             )
         return self
+
+
+PRIMARY_METRIC = Metric(
+    name="linear_projection_mse",
+    title="linear projection MSE (validation)",
+    success_below=0.2,
+    cap=1.0,
+    success_title="disentanglement success",
+)

@@ -1,0 +1,258 @@
+"""An experiment as two tidy frames: one row per run, one row per run, epoch and split.
+
+Their columns are described in docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpcexp.analysis.groups import GroupAxis, list_hyperparameters, make_group_axis
+from hpcexp.analysis.reading import Recorded, read_recorded
+from hpcexp.store.experiment import Plan, default_experiments_dir
+from hpcexp.store.find import find_experiment
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.metrics import SPLITS, MetricsTable
+from hpcexp.store.status import FINISHED, RunStatus, State
+from hpcexp.train.metric import Metric
+from hpcexp.workloads import load_primary_metric
+
+MISSING = "missing"
+"""State of a run whose directory does not say how it ended, or not with which metrics."""
+
+STILL_TRAINING = frozenset({State.PENDING, State.QUEUED, State.RUNNING, State.INTERRUPTED})
+"""States whose newest value is a value so far: the run has not ended, or may continue."""
+
+_TRAIN, _VALIDATE = SPLITS.index("train"), SPLITS.index("validate")
+_NUM_PROBLEMS_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """All that an experiment has recorded so far.
+
+    `metric` is the one by which runs are judged. `problems` names the runs that cannot be
+    read, and why.
+    """
+
+    experiment: ExperimentDir
+    plan: Plan
+    metric: Metric
+    runs: pd.DataFrame
+    metrics: pd.DataFrame
+    problems: tuple[str, ...]
+
+    @cached_property
+    def group_axis(self) -> GroupAxis:
+        """The groups in the order of every table and figure."""
+        return make_group_axis(self.plan.groups)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no run has recorded anything yet."""
+        return self.metrics.empty
+
+    def __repr__(self) -> str:
+        return f"Results({self.experiment.name}: {self._describe()})"
+
+    def _repr_html_(self) -> str:
+        lines = [f"<b>{html.escape(self.experiment.name)}</b>: {html.escape(self.plan.question)}"]
+        lines += [html.escape(self._describe())]
+        lines += [f"! {html.escape(p)}" for p in self.problems[:_NUM_PROBLEMS_SHOWN]]
+        lines += [
+            f"<code>.runs</code> {len(self.runs)} rows, <code>.metrics</code> "
+            f"{len(self.metrics):,} rows; columns: docs/metrics.md"
+        ]
+        return "<br>".join(lines)
+
+    def _describe(self) -> str:
+        states = self.runs["state"].value_counts()
+        counts = ", ".join(f"{count} {state}" for state, count in states.items())
+        return f"{len(self.plan.groups)} groups, {len(self.runs)} runs ({counts})"
+
+
+def load(
+    experiment: str | Path | ExperimentDir, *, experiments_dir: str | Path | None = None
+) -> Results:
+    """Everything that an experiment has recorded, also while it trains.
+
+    `experiment` is a path, `latest`, or part of a name; `experiments_dir` is where names are
+    looked up (default: `HPCEXP_EXPERIMENTS_DIR`, else `experiments`).
+    Raises UsageError where there is no such experiment, HpcexpError where it is damaged.
+    """
+    if not isinstance(experiment, ExperimentDir):
+        directory = default_experiments_dir() if experiments_dir is None else Path(experiments_dir)
+        experiment = find_experiment(str(experiment), experiments_dir=directory).experiment
+    return make_results(experiment, read_recorded(experiment))
+
+
+def make_results(experiment: ExperimentDir, recorded: Recorded) -> Results:
+    """Frames of what was read."""
+    plan, metric = recorded.plan, load_primary_metric(recorded.plan.workload)
+    runs = _make_runs(recorded, metric, make_group_axis(plan.groups))
+    named = {i: f"{plan.runs[i].name}: {text}" for i, text in recorded.problems.items()}
+    lacking = {
+        i: f"{name}: {reason}"
+        for i, (name, state, reason) in enumerate(
+            zip(runs["run"], runs["state"], runs["reason"], strict=True)
+        )
+        if state == MISSING
+    }
+    problems = tuple(text for _, text in sorted((lacking | named).items()))
+    return Results(experiment, plan, metric, runs, _make_metrics(recorded), problems)
+
+
+# ------------------------------------------------------------------- one row per run
+
+
+def _make_runs(recorded: Recorded, metric: Metric, axis: GroupAxis) -> pd.DataFrame:
+    planned = recorded.plan.runs
+    values_of = {group.name: group.values for group in recorded.plan.groups}
+    statuses = [status or RunStatus() for status in recorded.statuses]
+    last = _find_last_validation(recorded)
+    states = _judge_states(recorded, has_values=last >= 0)
+    latest = _collect_latest(recorded.table, last, metric)
+    final = {name: _make_final(values, states) for name, values in latest.items()}
+    columns: dict[str, Any] = {
+        "run": [run.name for run in planned],
+        "group": pd.Categorical([r.group for r in planned], categories=axis.names, ordered=True),
+        "rand_init": [run.rand_init for run in planned],
+        **{
+            f"params.{name}": _make_param_column([values_of[r.group].get(name) for r in planned])
+            for name in list_hyperparameters(recorded.plan.groups)
+        },
+        "state": states,
+        "reason": _explain_states(recorded, states),
+        "hint": [status.hint for status in statuses],
+        "epoch": [status.epoch for status in statuses],
+        "num_epochs": [status.num_epochs for status in statuses],
+        "step": [status.step for status in statuses],
+        "success": _judge_success(final[metric.name], metric),
+        **{f"final.{name}": values for name, values in final.items()},
+        **{f"latest.{name}": values for name, values in latest.items()},
+    }
+    return pd.DataFrame(columns)
+
+
+def _find_last_validation(recorded: Recorded) -> NDArray[np.int64]:
+    """The row of each run's last validation, (runs,); -1 where there is none."""
+    last = np.full(len(recorded.plan.runs), -1, np.int64)
+    rows = np.flatnonzero(recorded.table.split == _VALIDATE)
+    last[recorded.run_index[rows]] = rows  # of several rows of a run the last one stays
+    return last
+
+
+def _judge_states(recorded: Recorded, *, has_values: NDArray[np.bool_]) -> list[str]:
+    """States as recorded, but `missing` for a run that claims an end and shows no values."""
+    return [
+        MISSING
+        if status is None
+        or (status.is_finished and status.state != State.DIVERGED and not has_value)
+        else status.state.value
+        for status, has_value in zip(recorded.statuses, has_values, strict=True)
+    ]
+
+
+def _explain_states(recorded: Recorded, states: Sequence[str]) -> list[str]:
+    return [
+        _explain_missing(status, recorded.problems.get(i, ""))
+        if state == MISSING or status is None
+        else status.reason
+        for i, (status, state) in enumerate(zip(recorded.statuses, states, strict=True))
+    ]
+
+
+def _explain_missing(status: RunStatus | None, problem: str) -> str:
+    if status is None:
+        return problem
+    return f"{status.state}, but " + (problem or "no validation was recorded")
+
+
+def _collect_latest(
+    table: MetricsTable, last: NDArray[np.int64], metric: Metric
+) -> dict[str, NDArray[np.float64]]:
+    """Values at the last validation, (runs,) per metric; NaN where there is none."""
+    latest = {}
+    for name in dict.fromkeys((*table.columns, metric.name)):
+        values = np.full(len(last), np.nan)
+        if name in table.columns:
+            values[last >= 0] = table.column(name)[last[last >= 0]]
+        latest[name] = values
+    validated = _list_validated(table) | {metric.name}
+    return {name: values for name, values in latest.items() if name in validated}
+
+
+def _list_validated(table: MetricsTable) -> set[str]:
+    """The metrics that validation reports; the others are NaN in its rows.
+
+    The first and the last thousand validations are looked at: all of millions would take
+    longer than everything else here.
+    """
+    rows = np.flatnonzero(table.split == _VALIDATE)
+    sample = np.unique(np.concatenate([rows[:1000], rows[-1000:]]))
+    return {name for name in table.columns if not np.isnan(table.column(name)[sample]).all()}
+
+
+def _make_final(latest: NDArray[np.float64], states: Sequence[str]) -> NDArray[np.float64]:
+    """Final values, (runs,): infinite (the worst) for a diverged run, NaN for an unfinished one."""
+    is_final = np.array([state in FINISHED for state in states], bool)
+    is_diverged = np.array([state == State.DIVERGED for state in states], bool)
+    finite = np.where(np.isfinite(latest), latest, np.inf)
+    return np.where(is_diverged, np.inf, np.where(is_final, finite, np.nan))
+
+
+def _judge_success(final: NDArray[np.float64], metric: Metric) -> pd.Series[Any]:
+    if metric.success_below is None:
+        return pd.Series([pd.NA] * len(final), dtype="boolean")
+    success = pd.Series(final < metric.success_below, dtype="boolean")
+    return success.mask(np.isnan(final))
+
+
+def _make_param_column(values: Sequence[Any]) -> pd.Series[Any]:
+    """Numbers, truth values and text as they are; what cannot be grouped by is made so."""
+    frozen = [_freeze(value) for value in values]
+    if any(isinstance(value, tuple) for value in frozen):
+        return pd.Series(frozen, dtype=object)
+    return pd.Series(frozen)
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return json.dumps(value)
+    if isinstance(value, list | tuple):
+        return tuple(_freeze(item) for item in value)
+    return value
+
+
+# ---------------------------------------------------- one row per run, epoch and split
+
+
+def _make_metrics(recorded: Recorded) -> pd.DataFrame:
+    """Columns are the table's own arrays where they can be: there may be gigabytes."""
+    planned, table, index = recorded.plan.runs, recorded.table, recorded.run_index
+    axis = make_group_axis(recorded.plan.groups)
+    places = {name: place for place, name in enumerate(axis.names)}
+    group_codes = np.array([places[run.group] for run in planned], np.int16)
+    rand_inits = np.array([run.rand_init for run in planned], np.int32)
+    columns: dict[str, Any] = {
+        "run": pd.Categorical.from_codes(index, categories=[run.name for run in planned]),
+        "group": pd.Categorical.from_codes(
+            group_codes[index], categories=axis.names, ordered=True
+        ),
+        "rand_init": rand_inits[index],
+        "epoch": table.epoch,
+        "step": table.step,
+        "split": pd.Categorical.from_codes(table.split, categories=SPLITS),
+        **{name: table.column(name) for name in table.columns},
+    }
+    return pd.DataFrame(columns, copy=False)

@@ -1,0 +1,100 @@
+"""The groups of an experiment as an axis of a figure: their order, and short labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpcexp.store.experiment import PlannedGroup
+
+MAX_LABEL_LENGTH = 28
+
+
+@dataclass(frozen=True)
+class GroupAxis:
+    """Groups in the order in which tables and figures show them.
+
+    A label holds only what varies: `48`, with the title `rnn_width`; for two hyperparameters
+    `48, 0.001`, with the title `rnn_width, lr`. `is_numeric`: one hyperparameter, of numbers.
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    title: str
+    is_numeric: bool
+
+
+def make_group_axis(groups: Sequence[PlannedGroup]) -> GroupAxis:
+    """Order and label groups: numbers by size, everything else as the template has it."""
+    hyperparameters = list_hyperparameters(groups)
+    shown = [h for h in hyperparameters if _varies(h, groups)] or hyperparameters
+    ranks = {h: _rank_values([g.values.get(h) for g in groups]) for h in hyperparameters}
+    ordered = sorted(
+        groups, key=lambda g: [ranks[h][_spell_key(g.values.get(h))] for h in hyperparameters]
+    )
+    return GroupAxis(
+        names=tuple(g.name for g in ordered),
+        labels=_make_labels(ordered, shown),
+        title=", ".join(shown),
+        is_numeric=len(shown) == 1 and all(_is_number(g.values.get(shown[0])) for g in groups),
+    )
+
+
+def list_hyperparameters(groups: Sequence[PlannedGroup]) -> list[str]:
+    """Dotted names of the grid's axes, in the template's order."""
+    return list(dict.fromkeys(name for group in groups for name in group.values))
+
+
+def spell_label(value: Any) -> str:
+    """A value as a person would write it: `0.001`, `[64, 128]`, `kind=trivial`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={spell_label(item)}" for key, item in value.items())
+    if isinstance(value, Sequence):
+        return f"[{', '.join(spell_label(item) for item in value)}]"
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value)
+
+
+def _varies(hyperparameter: str, groups: Sequence[PlannedGroup]) -> bool:
+    return len({_spell_key(g.values.get(hyperparameter)) for g in groups}) > 1
+
+
+def _rank_values(values: Sequence[Any]) -> dict[str, int]:
+    """The place of each value: of numbers by size, of anything else by first appearance."""
+    unique = {_spell_key(value): value for value in values}
+    if all(_is_number(value) for value in unique.values()):
+        unique = dict(sorted(unique.items(), key=lambda item: float(item[1])))
+    return {key: place for place, key in enumerate(unique)}
+
+
+def _spell_key(value: Any) -> str:
+    """Hashable, and different for 1, 1.0, "1" and true."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _make_labels(groups: Sequence[PlannedGroup], shown: Sequence[str]) -> tuple[str, ...]:
+    if not shown:
+        return tuple(_shorten(group.name) for group in groups)
+    full = [", ".join(spell_label(g.values.get(h)) for h in shown) for g in groups]
+    short = [_shorten(label) for label in full]
+    return tuple(
+        label if short.count(label) == 1 else f"{label} ({place})"
+        for place, label in enumerate(short, start=1)
+    )
+
+
+def _shorten(label: str) -> str:
+    """Cut out the middle: both ends tell similar labels apart."""
+    if len(label) <= MAX_LABEL_LENGTH:
+        return label
+    end = MAX_LABEL_LENGTH // 2
+    return f"{label[: MAX_LABEL_LENGTH - end - 1].rstrip()}…{label[-end:].lstrip()}"

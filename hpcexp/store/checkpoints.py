@@ -1,0 +1,39 @@
+"""Which checkpoints a run has, and which one an attempt continues from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from hpcexp.store.layout import RunDir
+
+KEPT = 2
+
+
+def list_checkpoints(run_dir: RunDir) -> list[Path]:
+    """Checkpoints, newest attempt and highest step first."""
+    return sorted(run_dir.checkpoints_dir.glob("attempt_*_step_*.pt"), reverse=True)
+
+
+def claim_checkpoint(run_dir: RunDir, path: Path, *, attempt: int, step: int) -> None:
+    """Give a checkpoint that an attempt continues from to that attempt as well.
+
+    From then on it is newer than anything that an older attempt, still alive somewhere,
+    may write.
+    """
+    claimed = run_dir.checkpoint_path(attempt=attempt, step=step)
+    if claimed.exists():
+        return
+    try:
+        os.link(path, claimed)
+    except OSError:  # some shared file systems have no hard links
+        aside = claimed.with_name(f".{claimed.name}.tmp")
+        shutil.copyfile(path, aside)
+        aside.replace(claimed)
+
+
+def remove_old_checkpoints(run_dir: RunDir) -> None:
+    """Keep the last two, the newer of which might be damaged."""
+    for path in list_checkpoints(run_dir)[KEPT:]:
+        path.unlink(missing_ok=True)

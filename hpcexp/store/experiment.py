@@ -1,0 +1,188 @@
+"""Making an experiment directory, and reading what was planned in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.store.files import read_json, write_json, write_text
+from hpcexp.store.layout import (
+    FORMAT,
+    TIMESTAMP,
+    UNFINISHED_PREFIX,
+    ExperimentDir,
+    RunDir,
+)
+from hpcexp.store.provenance import Provenance, write_provenance
+from hpcexp.store.status import RunStatus
+
+
+@dataclass(frozen=True)
+class PlannedGroup:
+    """One combination of the grid: the hyperparameters that vary, by dotted name."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One group with one random initialisation."""
+
+    name: str
+    group: str
+    rand_init: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that was decided at launch.
+
+    `params` are the resolved hyperparameters that all groups share, `resources` those of
+    one job.
+    """
+
+    name: str
+    question: str
+    workload: str
+    seed: int
+    rand_inits: int
+    params: Mapping[str, Any]
+    grid: Mapping[str, Sequence[Any]]
+    groups: tuple[PlannedGroup, ...]
+    runs: tuple[PlannedRun, ...]
+    resources: Mapping[str, Any]
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+
+def create_experiment(
+    experiments_dir: Path,
+    plan: Plan,
+    *,
+    sources: Sequence[tuple[Path, str]],
+    provenance: Provenance,
+) -> ExperimentDir:
+    """Make the directory of a new experiment, all at once.
+
+    It is written aside and renamed, so that it exists whole or not at all. A name that is
+    taken (two launches within a second) is never shared: the second waits for the next one.
+    `plan.configs` maps each group's name to its full configuration.
+
+    Raises UsageError where the directory cannot be written.
+    """
+    aside = ExperimentDir(experiments_dir / f"{UNFINISHED_PREFIX}{uuid.uuid4().hex[:12]}")
+    try:
+        aside.runs_dir.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(
+            f"{experiments_dir}: cannot make an experiment here ({error.strerror}); "
+            "choose a directory with --experiments-dir"
+        ) from error
+    try:
+        _write_plan(aside, plan)
+        _write_sources(aside, sources)
+        write_provenance(aside, provenance)
+        for run in plan.runs:
+            _write_run(aside.run(run.name), plan, run)
+        return _rename_exclusively(aside, experiments_dir, plan.name)
+    except BaseException:
+        shutil.rmtree(aside.path, ignore_errors=True)
+        raise
+
+
+def _rename_exclusively(aside: ExperimentDir, experiments_dir: Path, name: str) -> ExperimentDir:
+    while True:
+        created = datetime.now().astimezone()
+        final = ExperimentDir(experiments_dir / f"{created.strftime(TIMESTAMP)}_{name}")
+        write_json(aside.record_path, {"format": FORMAT, "created": created.isoformat()})
+        try:
+            # Renaming a directory onto one that holds files is refused by the system:
+            # of two launches in one second exactly one gets the name.
+            aside.path.rename(final.path)
+        except OSError:
+            if not final.path.exists():
+                raise
+            time.sleep(0.1)
+        else:
+            return final
+
+
+def _write_plan(experiment: ExperimentDir, plan: Plan) -> None:
+    values = dataclasses.asdict(plan)
+    del values["configs"]
+    write_json(experiment.plan_path, values)
+
+
+def _write_sources(experiment: ExperimentDir, sources: Sequence[tuple[Path, str]]) -> None:
+    """The main template keeps its name; a number keeps two extended ones of one name apart."""
+    experiment.template_dir.mkdir()
+    for number, (path, text) in enumerate(sources):
+        name = path.name if number == 0 else f"extends_{number}_{path.name}"
+        write_text(experiment.template_dir / name, text)
+
+
+def _write_run(run_dir: RunDir, plan: Plan, run: PlannedRun) -> None:
+    """A run's first files; plain writes, since the directory is not in its place yet."""
+    import json
+
+    run_dir.path.mkdir()
+    config = {
+        "workload": plan.workload,
+        "group": run.group,
+        "rand_init": run.rand_init,
+        "seed": plan.seed,
+        "params": plan.configs[run.group],
+    }
+    run_dir.config_path.write_text(json.dumps(config, indent=2) + "\n")
+    status = dataclasses.asdict(RunStatus(updated=time.time()))
+    run_dir.status_path.write_text(json.dumps(status, indent=2) + "\n")
+
+
+def read_plan(experiment: ExperimentDir) -> Plan:
+    """What was planned.
+
+    Raises HpcexpError for a directory that is no experiment, or of a newer format.
+    """
+    record = read_json(experiment.record_path)
+    if record.get("format") != FORMAT:
+        raise HpcexpError(
+            f"{experiment.path}: format {record.get('format')} is not known to this version "
+            f"(it reads {FORMAT}): use the hpcexp that made it, or a newer one"
+        )
+    values = read_json(experiment.plan_path)
+    groups = tuple(PlannedGroup(**g) for g in values.pop("groups"))
+    runs = tuple(PlannedRun(**r) for r in values.pop("runs"))
+    overrides = tuple(values.pop("overrides"))
+    return Plan(**values, groups=groups, runs=runs, overrides=overrides)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a worker must know to train a run."""
+
+    workload: str
+    group: str
+    rand_init: int
+    seed: int
+    params: Mapping[str, Any]
+
+
+def read_run_config(run_dir: RunDir) -> RunConfig:
+    """A run's configuration."""
+    return RunConfig(**read_json(run_dir.config_path))
+
+
+def default_experiments_dir() -> Path:
+    """`HPCEXP_EXPERIMENTS_DIR`, else `experiments` in the working directory."""
+    return Path(os.environ.get("HPCEXP_EXPERIMENTS_DIR", "experiments"))

@@ -1,0 +1,57 @@
+"""Finding an experiment by path, by `latest`, or by part of its name."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcexp.errors import UsageError
+from hpcexp.store.layout import UNFINISHED_PREFIX, ExperimentDir
+
+
+@dataclass(frozen=True)
+class Found:
+    """The experiment that was meant, and how many there were to choose from."""
+
+    experiment: ExperimentDir
+    num_matches: int
+    by_path: bool
+
+
+def list_experiments(experiments_dir: Path) -> list[ExperimentDir]:
+    """All experiments of a directory, newest first (their names begin with the time)."""
+    if not experiments_dir.is_dir():
+        return []
+    found = [
+        ExperimentDir(path)
+        for path in experiments_dir.iterdir()
+        if not path.name.startswith(UNFINISHED_PREFIX) and ExperimentDir(path).record_path.exists()
+    ]
+    return sorted(found, key=lambda e: e.name, reverse=True)
+
+
+def find_experiment(text: str, *, experiments_dir: Path) -> Found:
+    """The experiment at a path, the newest one (`latest`), or the newest whose name holds `text`.
+
+    Raises UsageError where there is none, with the nearest names.
+    """
+    if ExperimentDir(Path(text)).record_path.exists():
+        return Found(ExperimentDir(Path(text).resolve()), 1, by_path=True)
+    experiments = list_experiments(experiments_dir)
+    if not experiments:
+        raise UsageError(
+            f"there are no experiments in {experiments_dir}/; "
+            "launch one, or say where they are with --experiments-dir"
+        )
+    matches = experiments if text == "latest" else [e for e in experiments if text in e.name]
+    if not matches:
+        raise UsageError(_describe_miss(text, experiments, experiments_dir))
+    return Found(matches[0], len(matches), by_path=False)
+
+
+def _describe_miss(text: str, experiments: list[ExperimentDir], experiments_dir: Path) -> str:
+    short_names = {e.name.split("_", 6)[-1]: e.name for e in reversed(experiments)}
+    near = difflib.get_close_matches(text, short_names, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"the newest is {experiments[0].name}"
+    return f"no experiment in {experiments_dir}/ has {text!r} in its name; {hint}"

@@ -1,0 +1,154 @@
+"""Names and places of files: the only module that spells a file name of an experiment.
+
+2022_m12_d14@14_58_06_max_epoch/
+  experiment.json          what was launched, when; carries the format version
+  plan.json                groups, runs, hyperparameters that vary, resources
+  template/                the template as it was, with those that it extends
+  provenance/              commit, uncommitted changes, packages, command, machine
+  jobs/                    one record per submission, submitit's files, job logs
+  runs/rnn_width=48_rand_1/
+    config.json            all hyperparameters of the run, defaults included
+    status.json            state, progress, reason
+    owner.json             which attempt may write (the fencing token)
+    metrics.<attempt>.*    rows of the newest attempt, older ones carried over
+    checkpoints/           the last two
+    logs/attempt_1.log
+  plots/                   figures, and the table beside each
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FORMAT = 1
+TIMESTAMP = "%Y_m%m_d%d@%H_%M_%S"
+UNFINISHED_PREFIX = ".making-"
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Files of one run."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's name, such as `rnn_width=48_rand_1`."""
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        """All hyperparameters, defaults included."""
+        return self.path / "config.json"
+
+    @property
+    def status_path(self) -> Path:
+        """State, progress and reason."""
+        return self.path / "status.json"
+
+    @property
+    def owner_path(self) -> Path:
+        """The attempt that may write, with its fencing token."""
+        return self.path / "owner.json"
+
+    @property
+    def lock_path(self) -> Path:
+        """Held for the moment in which an owner changes or a file is replaced."""
+        return self.path / ".lock"
+
+    @property
+    def cancel_path(self) -> Path:
+        """There when the user wants the run to end; the worker looks for it."""
+        return self.path / "cancel"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """The last checkpoints."""
+        return self.path / "checkpoints"
+
+    def checkpoint_path(self, *, attempt: int, step: int) -> Path:
+        """A checkpoint; its name orders it by attempt, then step."""
+        return self.checkpoints_dir / f"attempt_{attempt:04d}_step_{step:010d}.pt"
+
+    @property
+    def logs_dir(self) -> Path:
+        """One log for each attempt."""
+        return self.path / "logs"
+
+    def log_path(self, attempt: int) -> Path:
+        """The log of one attempt."""
+        return self.logs_dir / f"attempt_{attempt}.log"
+
+
+@dataclass(frozen=True)
+class ExperimentDir:
+    """Files of one experiment."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The directory's name, with the time of launch."""
+        return self.path.name
+
+    @property
+    def record_path(self) -> Path:
+        """What was launched; carries the format version."""
+        return self.path / "experiment.json"
+
+    @property
+    def plan_path(self) -> Path:
+        """The resolved plan."""
+        return self.path / "plan.json"
+
+    @property
+    def template_dir(self) -> Path:
+        """The template as it was."""
+        return self.path / "template"
+
+    @property
+    def provenance_dir(self) -> Path:
+        """Where the experiment came from."""
+        return self.path / "provenance"
+
+    @property
+    def runs_dir(self) -> Path:
+        """One directory for each run."""
+        return self.path / "runs"
+
+    def run(self, name: str) -> RunDir:
+        """The directory of one run."""
+        return RunDir(self.runs_dir / name)
+
+    @property
+    def jobs_dir(self) -> Path:
+        """Submissions, submitit's files and the jobs' logs."""
+        return self.path / "jobs"
+
+    def submission_path(self, submission_id: str) -> Path:
+        """The record of one submission."""
+        return self.jobs_dir / f"{submission_id}.json"
+
+    def iter_submission_paths(self) -> Iterator[Path]:
+        """Records of all submissions, oldest first."""
+        yield from sorted(self.jobs_dir.glob("*.json"))
+
+    @property
+    def submission_lock_path(self) -> Path:
+        """Held while runs are chosen and submitted, so that two commands can't submit one twice."""
+        return self.jobs_dir / ".lock"
+
+    def submitit_dir(self, submission_id: str) -> Path:
+        """submitit's pickles, scripts and logs of one submission; no `%j`, which arrays break."""
+        return self.jobs_dir / submission_id
+
+    def job_log_path(self, submission_id: str, index: int) -> Path:
+        """What a local job printed."""
+        return self.jobs_dir / submission_id / f"job_{index}.log"
+
+    @property
+    def plots_dir(self) -> Path:
+        """Figures and their tables."""
+        return self.path / "plots"

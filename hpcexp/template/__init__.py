@@ -1,0 +1,19 @@
+"""The template language: YAML with lines -> a checked Template, or every fault at once.
+
+Reads files and writes none; imports yaml and pydantic, never torch or pandas.
+"""
+
+from hpcexp.template.load import load_template
+from hpcexp.template.nodes import Source
+from hpcexp.template.resources import Resources
+from hpcexp.template.schema import build_json_schema
+from hpcexp.template.template import Template, apply_dotted
+
+__all__ = [
+    "Resources",
+    "Source",
+    "Template",
+    "apply_dotted",
+    "build_json_schema",
+    "load_template",
+]

@@ -1,0 +1,208 @@
+"""Hyperparameters against the workload's model, each value of params and grid by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from hpcexp.errors import Problem
+from hpcexp.template.faults import CROSS_FIELD_KINDS, Fault, explain_unknown, find_faults
+from hpcexp.template.fields import allows_type, describe_allowed, find_variants, list_fields
+from hpcexp.template.names import suggest
+from hpcexp.template.nodes import Node, canonical, find_nearest, show, to_plain
+from hpcexp.template.template import apply_dotted
+
+MAX_RUNS = 100_000
+
+
+@dataclass
+class Checked:
+    """What is left of params and grid without the faulty parts, and the faults.
+
+    `doubtful` are the names whose value was left out, or was perhaps meant: what a rule
+    says about them later is an echo of a fault that is already told.
+    """
+
+    params: dict[str, Any]
+    axes: dict[str, list[Node]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)
+    missing: set[tuple[str | int, ...]] = field(default_factory=set)
+
+
+def check_values(config_class: type[BaseModel], params: Node, grid: Node, *, noun: str) -> Checked:
+    """Check types, ranges and names; rules across values are left to the groups."""
+    checked = Checked(params=to_plain(params))
+    _check_params(config_class, params, grid.entries, checked, noun)
+    for name, node in grid.entries.items():
+        items = _list_items(config_class, name, node, checked, noun)
+        good = [item for item in items if _check_item(config_class, name, item, checked, noun)]
+        kept = _drop_repeats(good, checked)
+        if kept:
+            checked.axes[name] = kept
+    checked.problems += _find_overlaps(grid.entries)
+    return checked
+
+
+def check_num_runs(grid: Node, axes: Mapping[str, list[Node]], *, rand_inits: int) -> list[Problem]:
+    """Refuse a grid that is far larger than anyone means, before it is expanded."""
+    num_runs = math.prod(len(items) for items in axes.values()) * rand_inits
+    if num_runs <= MAX_RUNS:
+        return []
+    factors = " x ".join(f"{len(items)} {name}" for name, items in axes.items())
+    product = f"{factors} x {rand_inits} rand_inits" if factors else f"{rand_inits} rand_inits"
+    return [grid.origin.problem(f"{num_runs} runs ({product}); at most {MAX_RUNS}")]
+
+
+def _check_params(
+    config_class: type[BaseModel],
+    params: Node,
+    axes: Iterable[str],
+    checked: Checked,
+    noun: str,
+) -> None:
+    faults = [
+        fault
+        for fault in find_faults(config_class, checked.params, noun=noun)
+        if not _is_left_to_groups(fault, config_class, axes)
+    ]
+    for fault in faults:
+        nearest, rest = find_nearest(params, fault.names)
+        message = _explain_dotted_key(fault, config_class) or fault.message
+        checked.problems.append(nearest.origin.problem(message, inside=rest))
+        if fault.kind == "missing":
+            checked.missing.add(fault.names)
+        _doubt(fault, config_class, checked)
+        _remove(checked.params, fault.names)
+
+
+def _is_left_to_groups(fault: Fault, model: type[BaseModel], axes: Iterable[str]) -> bool:
+    """A rule across fields, or a required field that an axis gives."""
+    if fault.kind in CROSS_FIELD_KINDS:
+        return allows_type(find_variants(model, fault.names), "object")
+    dotted = f"{join_names(fault.names)}."
+    return fault.kind == "missing" and any(dotted.startswith(f"{axis}.") for axis in axes)
+
+
+def _explain_dotted_key(fault: Fault, model: type[BaseModel]) -> str | None:
+    """`loss_weights.kld: 0` under params, where sections are nested."""
+    dotted = join_names(fault.names)
+    if fault.kind != "extra_forbidden" or dotted not in list_fields(model):
+        return None
+    nested = "...".join(("", ""))
+    for name in reversed(dotted.split(".")):
+        nested = f"{name}: {nested}" if nested == "..." else f"{name}: {{{nested}}}"
+    return f"dotted names are for grid; write {nested}"
+
+
+def _doubt(fault: Fault, model: type[BaseModel], checked: Checked) -> None:
+    dotted = join_names(fault.names)
+    names = [dotted]
+    if fault.kind == "extra_forbidden":
+        names += suggest(dotted, list_fields(model))
+    checked.doubtful.update(names, (name.rpartition(".")[2] for name in names))
+
+
+def _remove(params: dict[str, Any], names: tuple[str | int, ...]) -> None:
+    """Remove the field at `names`; of a faulty item of a list the whole list."""
+    *sections, leaf = [name for name in names if isinstance(name, str)]
+    for section in sections:
+        child = params.get(section)
+        if not isinstance(child, dict):
+            return
+        params = child
+    params.pop(leaf, None)
+
+
+def _list_items(
+    config_class: type[BaseModel], name: str, node: Node, checked: Checked, noun: str
+) -> list[Node]:
+    variants = find_variants(config_class, name.split("."))
+    if not variants:
+        message = explain_unknown(name, config_class, noun=noun)
+        _doubt(Fault(tuple(name.split(".")), "extra_forbidden", message), config_class, checked)
+    elif not node.items:
+        message = _explain_no_axis(name, node)
+        checked.doubtful.update((name, name.rpartition(".")[2]))
+    elif not allows_type(variants, "array") or _has_list(node):
+        return node.items
+    elif all(variant.get("type") == "array" for variant in variants):
+        allowed = describe_allowed(variants)
+        written = show([to_plain(node)])
+        message = f"an axis is a list of values, and each value must be {allowed}; write {written}"
+    else:
+        return node.items
+    checked.problems.append(node.origin.problem(message))
+    return []
+
+
+def _has_list(node: Node) -> bool:
+    return any(isinstance(item.value, list) for item in node.items)
+
+
+def _explain_no_axis(name: str, node: Node) -> str:
+    if isinstance(node.value, list):
+        return "empty; give at least one value, or null to remove an inherited axis"
+    if isinstance(node.value, dict):
+        inner = next(iter(node.entries), "NAME")
+        return f"must be a list of values; write a nested name with dots: {name}.{inner}: [...]"
+    return f"must be a list of values; write [{show(node.value)}]"
+
+
+def _check_item(
+    config_class: type[BaseModel], axis: str, item: Node, checked: Checked, noun: str
+) -> bool:
+    """Whether a value of an axis is good by itself; reports what is wrong inside it."""
+    place = tuple(axis.split("."))
+    data = apply_dotted(checked.params, {axis: to_plain(item)})
+    faults = [
+        fault
+        for fault in find_faults(config_class, data, noun=noun)
+        if fault.names[: len(place)] == place
+    ]
+    for fault in faults:
+        nearest, rest = find_nearest(item, fault.names[len(place) :])
+        checked.problems.append(nearest.origin.problem(fault.message, inside=rest))
+        checked.doubtful.update((axis, place[-1]))
+    return not faults
+
+
+def _drop_repeats(items: list[Node], checked: Checked) -> list[Node]:
+    seen: dict[str, Node] = {}
+    for item in items:
+        value = to_plain(item)
+        first = seen.setdefault(canonical(value), item)
+        if first is not item:
+            checked.problems.append(item.origin.problem(_explain_repeat(first, item)))
+    return list(seen.values())
+
+
+def _explain_repeat(first: Node, second: Node) -> str:
+    shown = show(to_plain(second))
+    earlier = show(to_plain(first))
+    same = "" if shown == earlier else f" ({earlier} is the same value)"
+    return f"{shown} is given twice{same}; keep one"
+
+
+def _find_overlaps(axes: Mapping[str, Node]) -> list[Problem]:
+    return [
+        inner_node.origin.problem(
+            f"overlaps the axis {outer}{_name_line(axes[outer])}; keep one of the two"
+        )
+        for outer in axes
+        for inner, inner_node in axes.items()
+        if inner.startswith(f"{outer}.")
+    ]
+
+
+def _name_line(node: Node) -> str:
+    return "" if node.origin.line is None else f" of line {node.origin.line}"
+
+
+def join_names(names: Iterable[str | int]) -> str:
+    """The dotted name of a place; the items of a list go by the list's name."""
+    return ".".join(name for name in names if isinstance(name, str))

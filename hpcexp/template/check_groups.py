@@ -1,0 +1,118 @@
+"""Every group of a grid against the workload's model: rules across hyperparameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hpcexp.errors import Problem
+from hpcexp.grid import Group, expand_groups
+from hpcexp.template.check import Checked, join_names
+from hpcexp.template.faults import Fault, translate_errors
+from hpcexp.template.nodes import Node, find_nearest, to_plain
+from hpcexp.template.template import apply_dotted
+
+_WORD = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+
+
+@dataclass
+class _Finding:
+    """One message at one place, and the groups that it is about."""
+
+    node: Node
+    message: str
+    is_about_axis: bool
+    first_group: str
+    num_groups: int = 0
+
+    def to_problem(self) -> Problem:
+        if not self.is_about_axis:
+            return self.node.origin.problem(self.message)
+        more = f" and {self.num_groups - 1} more" if self.num_groups > 1 else ""
+        return self.node.origin.problem(f"{self.message} (group {self.first_group}{more})")
+
+
+def check_groups(
+    config_class: type[BaseModel], params: Node, checked: Checked, *, noun: str
+) -> list[Problem]:
+    """The rules that groups break, each told once, at the axis or parameter it names."""
+    axes = {name: [to_plain(item) for item in items] for name, items in checked.axes.items()}
+    findings: dict[tuple[int, str], _Finding] = {}
+    for group in expand_groups(axes):
+        for fault in _find_group_faults(config_class, checked, group, noun):
+            node, is_about_axis = _locate(fault, params, checked.axes, axes, group)
+            finding = findings.setdefault(
+                (id(node), fault.message),
+                _Finding(node, fault.message, is_about_axis, group.name),
+            )
+            finding.num_groups += 1
+    return [finding.to_problem() for finding in findings.values()]
+
+
+def _find_group_faults(
+    config_class: type[BaseModel], checked: Checked, group: Group, noun: str
+) -> list[Fault]:
+    data = apply_dotted(checked.params, group.values)
+    try:
+        config_class.model_validate(data)
+    except ValidationError as error:
+        faults = translate_errors(error, model=config_class, data=data, noun=noun)
+        return [fault for fault in faults if not _is_echo(fault, checked)]
+    return []
+
+
+def _is_echo(fault: Fault, checked: Checked) -> bool:
+    if fault.kind == "missing" and fault.names in checked.missing:
+        return True
+    return not checked.doubtful.isdisjoint(_list_words(fault))
+
+
+def _list_words(fault: Fault) -> Iterator[str]:
+    """The names in a message, in its order, then the place of the fault."""
+    yield from _WORD.findall(fault.message)
+    if fault.names:
+        yield join_names(fault.names)
+
+
+def _locate(
+    fault: Fault,
+    params: Node,
+    items: Mapping[str, list[Node]],
+    axes: Mapping[str, list[Any]],
+    group: Group,
+) -> tuple[Node, bool]:
+    """The node to blame: a value of an axis that the message names, else a parameter.
+
+    The flag says that it is the value of an axis.
+    """
+    axis = _find_axis(fault, axes)
+    if axis is None:
+        parameter = _find_parameter(fault, params)
+        if parameter is not None or not axes:
+            return parameter or params, False
+        axis = next(iter(axes))
+    value = group.values[axis]
+    place = next(index for index, own in enumerate(axes[axis]) if own is value)
+    return items[axis][place], True
+
+
+def _find_axis(fault: Fault, axes: Mapping[str, list[Any]]) -> str | None:
+    for word in _list_words(fault):
+        for axis in axes:
+            is_leaf = axis.endswith(f".{word}")
+            if is_leaf or f"{word}.".startswith(f"{axis}.") or axis == word:
+                return axis
+    place = join_names(fault.names)
+    return next((axis for axis in axes if place and axis.startswith(f"{place}.")), None)
+
+
+def _find_parameter(fault: Fault, params: Node) -> Node | None:
+    for word in _list_words(fault):
+        node, rest = find_nearest(params, tuple(word.split(".")))
+        if not rest:
+            return node
+    return None

@@ -1,0 +1,234 @@
+"""A template file -> a checked Template, or every fault of it at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from hpcexp.errors import Problem, TemplateError
+from hpcexp.template.check import Checked, check_num_runs, check_values
+from hpcexp.template.check_groups import check_groups
+from hpcexp.template.document import Entries, Header, find_unknown_keys
+from hpcexp.template.extend import read_layers
+from hpcexp.template.faults import find_faults
+from hpcexp.template.fields import list_fields
+from hpcexp.template.merge import merge_layers
+from hpcexp.template.names import describe_alternatives
+from hpcexp.template.nodes import Node, Origin, Source, find_nearest, to_plain
+from hpcexp.template.overrides import find_shadowed, parse_overrides
+from hpcexp.template.resources import Resources
+from hpcexp.template.template import Template
+from hpcexp.workloads import WORKLOADS, load_config_class
+
+_HEADER_KEYS = tuple(Header.model_fields)
+
+
+def load_template(
+    path: Path | str,
+    *,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    rand_inits: int | None = None,
+    name: str | None = None,
+) -> Template:
+    """Read a template, with what it extends, and check it in full; nothing is written.
+
+    The named `profile` is laid over the template, then `overrides` such as
+    `params.lr=0.01`, then `rand_inits` and `name`. Profiles that are not chosen are
+    checked, too, but for the groups of their grids.
+
+    Raises TemplateError with every fault of every file, each with its line.
+    """
+    label = str(path)
+    read = read_layers(Path(path))
+    if not read.is_complete:
+        raise _fail(read.problems, read.sources, already=[])
+    options, problems = parse_overrides(overrides, label=label)
+    options += _list_options(label, rand_inits=rand_inits, name=name)
+    base, found = merge_layers(read.layers)
+    loaded = _Loaded(label, base, options, problems=[*problems, *found])
+    checks = loaded.check(profile)
+    if read.problems or loaded.problems:
+        raise _fail(loaded.problems, read.sources, already=read.problems)
+    recorded = [f"rand_inits={rand_inits}"] if rand_inits is not None else []
+    recorded += [f"name={name}"] if name is not None else []
+    return _build(checks, profile, (*overrides, *recorded), tuple(read.sources))
+
+
+@dataclass
+class _Checks:
+    """What checking one variant of a template gave: itself, or itself with a profile."""
+
+    entries: Entries
+    grid: Node
+    params: Node
+    problems: list[Problem] = field(default_factory=list)
+    config_class: type[BaseModel] | None = None
+    values: Checked | None = None
+
+
+@dataclass
+class _Loaded:
+    """A merged template, its options, and the problems found so far."""
+
+    label: str
+    base: Entries
+    options: list[Entries]
+    problems: list[Problem]
+
+    def check(self, profile: str | None) -> _Checks:
+        """Check the chosen variant in full, and what the other profiles say."""
+        profiles = self.base["profiles"].entries if "profiles" in self.base else {}
+        self.problems += find_unknown_keys(self.base, hyperparameters=self._list_hyperparameters())
+        self.problems += self._check_profile_name(profile, profiles)
+        chosen = self._check_variant([*_layers_of(profile, profiles), *self.options])
+        self.problems += chosen.problems
+        self.problems += find_shadowed(self.options, chosen.grid.entries)
+        self.problems += _check_grid(chosen)
+        for other in profiles:
+            if other != profile:
+                found = self._check_variant(_layers_of(other, profiles)).problems
+                self.problems += [p for p in found if p.where.startswith(f"profiles.{other}.")]
+        return chosen
+
+    def _check_variant(self, layers: Sequence[Mapping[str, Node]]) -> _Checks:
+        entries, problems = merge_layers([self.base, *layers])
+        checks = _Checks(
+            entries=entries,
+            grid=entries.get("grid") or self._empty("grid"),
+            params=entries.get("params") or self._empty("params"),
+            problems=problems,
+        )
+        checks.problems += self._check_header(entries)
+        resources = entries.get("resources") or self._empty("resources")
+        checks.problems += _check_model(Resources, resources, noun="resource")
+        self._check_hyperparameters(checks)
+        return checks
+
+    def _check_header(self, entries: Entries) -> list[Problem]:
+        if "name" not in entries:
+            origin = Origin(self.label, None, "name (that of the file)")
+            entries["name"] = Node(Path(self.label).stem, origin)
+        problems: list[Problem] = []
+        if "workload" not in entries:
+            root = Origin(self.label, None, "workload")
+            problems.append(root.problem(f"missing; write one of: {', '.join(WORKLOADS)}"))
+            entries["workload"] = Node("", root)
+        elif isinstance(entries["workload"].value, str) and not _get_workload(entries):
+            node = entries["workload"]
+            hint = describe_alternatives(str(node.value), WORKLOADS)
+            problems.append(node.origin.problem(f"no such workload: {node.value}{hint}"))
+        header = Node({key: entries[key] for key in _HEADER_KEYS if key in entries}, self._root)
+        return problems + _check_model(Header, header, noun="key of a template")
+
+    def _check_hyperparameters(self, checks: _Checks) -> None:
+        workload = _get_workload(checks.entries)
+        if workload is None:
+            return
+        checks.config_class = load_config_class(workload)
+        noun = f"hyperparameter of workload {workload}"
+        checks.values = check_values(checks.config_class, checks.params, checks.grid, noun=noun)
+        checks.problems += checks.values.problems
+
+    def _check_profile_name(
+        self, profile: str | None, profiles: Mapping[str, Node]
+    ) -> list[Problem]:
+        if profile is None or profile in profiles:
+            return []
+        hint = describe_alternatives(profile, profiles) if profiles else "; the template has none"
+        message = f"no such profile: {profile or 'no name'}{hint}"
+        return [Origin(self.label, None, "--profile").problem(message)]
+
+    def _list_hyperparameters(self) -> Mapping[str, object]:
+        workload = _get_workload(self.base)
+        return list_fields(load_config_class(workload)) if workload else {}
+
+    def _empty(self, section: str) -> Node:
+        return Node({}, Origin(self.label, None, section))
+
+    @property
+    def _root(self) -> Origin:
+        return Origin(self.label, None, "")
+
+
+def _layers_of(profile: str | None, profiles: Mapping[str, Node]) -> list[Mapping[str, Node]]:
+    return [profiles[profile].entries] if profile in profiles else []
+
+
+def _list_options(label: str, *, rand_inits: int | None, name: str | None) -> list[Entries]:
+    options: list[Entries] = []
+    if rand_inits is not None:
+        options.append({"rand_inits": Node(rand_inits, Origin(label, None, "--rand-inits"))})
+    if name is not None:
+        options.append({"name": Node(name, Origin(label, None, "--name"))})
+    return options
+
+
+def _get_workload(entries: Mapping[str, Node]) -> str | None:
+    value = entries["workload"].value if "workload" in entries else None
+    return value if isinstance(value, str) and value in WORKLOADS else None
+
+
+def _check_model(model: type[BaseModel], node: Node, *, noun: str) -> list[Problem]:
+    problems = []
+    for fault in find_faults(model, to_plain(node), noun=noun):
+        nearest, rest = find_nearest(node, fault.names)
+        problems.append(nearest.origin.problem(fault.message, inside=rest))
+    return problems
+
+
+def _check_grid(checks: _Checks) -> list[Problem]:
+    """The size of the grid, and if it can be expanded, each of its groups."""
+    if checks.values is None or checks.config_class is None:
+        return []
+    given = checks.entries["rand_inits"].value if "rand_inits" in checks.entries else 1
+    rand_inits = given if isinstance(given, int) else 1
+    problems = check_num_runs(checks.grid, checks.values.axes, rand_inits=rand_inits)
+    noun = f"hyperparameter of workload {_get_workload(checks.entries)}"
+    return problems or check_groups(checks.config_class, checks.params, checks.values, noun=noun)
+
+
+def _build(
+    checks: _Checks,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    sources: tuple[Source, ...],
+) -> Template:
+    entries = checks.entries
+    plain = {key: to_plain(entries[key]) for key in _HEADER_KEYS if key in entries}
+    resources = to_plain(entries["resources"]) if "resources" in entries else {}
+    axes = to_plain(checks.grid)
+    return Template(
+        **Header.model_validate(plain).model_dump(),
+        params=to_plain(checks.params),
+        grid={name: tuple(values) for name, values in axes.items()},
+        resources=Resources.model_validate(resources),
+        profile=profile,
+        overrides=overrides,
+        sources=sources,
+    )
+
+
+def _fail(
+    problems: Sequence[Problem], sources: Sequence[Source], *, already: Sequence[Problem]
+) -> TemplateError:
+    """The faults in the order of files and lines, without echoes of what was misread."""
+    misread = [(str(p.path), p.where) for p in already if p.where]
+    told = [p for p in problems if not any(_is_inside(p, path, w) for path, w in misread)]
+    files = [str(source.path) for source in sources]
+    kept = dict.fromkeys([*already, *told])
+
+    def get_place(problem: Problem) -> tuple[int, float]:
+        path = str(problem.path)
+        line = math.inf if problem.where.startswith("--") else problem.line or 0
+        return (files.index(path) if path in files else len(files), line)
+
+    return TemplateError(sorted(kept, key=get_place))
+
+
+def _is_inside(problem: Problem, path: str, where: str) -> bool:
+    return str(problem.path) == path and f"{problem.where}.".startswith(f"{where}.")

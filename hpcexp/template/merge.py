@@ -1,0 +1,54 @@
+"""Layers of a template on top of each other; every value keeps the place it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from hpcexp.errors import Problem
+from hpcexp.template.document import Entries
+from hpcexp.template.names import describe_alternatives
+from hpcexp.template.nodes import Node
+
+_MERGED_SECTIONS = ("params", "resources", "profiles")
+
+
+def merge_layers(layers: Iterable[Mapping[str, Node]]) -> tuple[Entries, list[Problem]]:
+    """The layers merged, later ones winning, and the faults found in doing so.
+
+    `params`, `resources` and `profiles` merge name by name, however deep; of `grid` an
+    axis replaces the axis of that name, and null removes it; anything else is replaced.
+    """
+    merged: Entries = {}
+    problems: list[Problem] = []
+    for layer in layers:
+        for key, node in layer.items():
+            if key == "grid":
+                merged[key] = _merge_grid(merged.get(key), node, problems)
+            elif key in _MERGED_SECTIONS and key in merged:
+                merged[key] = merge_deep(merged[key], node)
+            else:
+                merged[key] = node
+    return merged, problems
+
+
+def merge_deep(base: Node, child: Node) -> Node:
+    """Two mappings name by name; of anything else the child."""
+    if not isinstance(base.value, dict) or not isinstance(child.value, dict):
+        return child
+    merged = dict(base.value)
+    for key, node in child.value.items():
+        merged[key] = merge_deep(merged[key], node) if key in merged else node
+    return Node(merged, child.origin)
+
+
+def _merge_grid(base: Node | None, child: Node, problems: list[Problem]) -> Node:
+    axes = dict(base.entries) if base else {}
+    for name, node in child.entries.items():
+        if node.value is not None:
+            axes[name] = node
+        elif name in axes:
+            del axes[name]
+        else:
+            hint = describe_alternatives(name, axes)
+            problems.append(node.origin.problem(f"null removes an axis, and there is none{hint}"))
+    return Node(axes, child.origin)

@@ -1,0 +1,132 @@
+"""What a job asks of the cluster, and the rest of a template that is no hyperparameter."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+)
+
+from hpcexp.template.durations import DURATION_PATTERN, explain_duration, parse_duration_s
+
+_OPTION = re.compile(r"[a-z][a-z0-9]+([-_][a-z0-9]+)*")
+_SET_ELSEWHERE = {
+    "time": "resources.timeout",
+    "mem": "resources.mem_gb",
+    "mem-per-cpu": "resources.mem_gb",
+    "mem-per-gpu": "resources.mem_gb",
+    "cpus-per-task": "resources.cpus",
+    "cpus-per-gpu": "resources.cpus",
+    "gpus": "resources.gpus",
+    "gpus-per-node": "resources.gpus",
+    "gpus-per-task": "resources.gpus",
+    "partition": "resources.partition",
+    "account": "resources.account",
+    "qos": "resources.qos",
+    "constraint": "resources.constraint",
+    "exclude": "resources.exclude",
+}
+_SET_BY_HPCEXP = frozenset(
+    "array chdir error input job-name nodes ntasks ntasks-per-node open-mode output "
+    "parsable signal test-only wait wrap".split()
+)
+
+
+def _check_line(text: str) -> str:
+    if not text.strip():
+        raise ValueError("empty; write null to leave it out")
+    if not text.isprintable():
+        raise ValueError(f"{text!r:.40} holds a line break or a control character; write one line")
+    return text
+
+
+def _check_setup_line(text: str) -> str:
+    if not text.replace("\t", " ").isprintable():
+        raise ValueError("holds a line break; write each shell line as an item of the list")
+    if text.lstrip().startswith("#SBATCH"):
+        raise ValueError("an sbatch option; write it under resources.sbatch")
+    return text
+
+
+def _check_duration(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(explain_duration(value))
+    parse_duration_s(value)
+    return value
+
+
+def _check_option_name(name: str) -> str:
+    option = name.replace("_", "-")
+    if option in _SET_ELSEWHERE:
+        raise ValueError(f"set by {_SET_ELSEWHERE[option]}; write it there")
+    if option in _SET_BY_HPCEXP:
+        raise ValueError("set by hpcexp itself; leave it out")
+    if not _OPTION.fullmatch(name):
+        raise ValueError("not an sbatch option; write its long name without dashes in front")
+    return name
+
+
+Line = Annotated[str, AfterValidator(_check_line)]
+SetupLine = Annotated[str, AfterValidator(_check_setup_line)]
+OptionName = Annotated[str, AfterValidator(_check_option_name)]
+Duration = Annotated[
+    str,
+    BeforeValidator(_check_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
+]
+
+
+class Resources(BaseModel):
+    """What one job asks of Slurm. Names and units are ours; `sbatch` holds any other option."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    gpus: int = Field(default=0, ge=0, description="GPUs of one job.")
+    cpus: int = Field(default=1, ge=1, description="CPU cores of one job.")
+    mem_gb: int = Field(default=4, ge=1, description="Memory of one job, in GB.")
+    timeout: Duration = Field(
+        default="1h",
+        description="Longest time of one job: 12h30m, 90m, 2d, 45s, 12:30:00 or 2-00:00:00.",
+    )
+    partition: Line | None = Field(default=None, description="Slurm partition.")
+    account: Line | None = Field(default=None, description="Slurm account that is charged.")
+    qos: Line | None = Field(default=None, description="Slurm quality of service.")
+    constraint: Line | None = Field(
+        default=None, description="Features that a node must have, such as a100."
+    )
+    exclude: list[Line] = Field(
+        default=[], description="Nodes not to use, such as gpu07 or gpu[01-04]."
+    )
+    setup: list[SetupLine] = Field(
+        default=[], description="Shell lines that run before the job, such as module load cuda."
+    )
+    sbatch: dict[OptionName, Line | int | bool] = Field(
+        default={},
+        description="Any other sbatch option: true gives the bare option, false leaves it out.",
+    )
+    max_parallel: int | None = Field(
+        default=None, ge=1, description="Most jobs of the experiment that run at the same time."
+    )
+
+    @field_validator("sbatch")
+    @classmethod
+    def _drop_false(cls, options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+        kept = {name: value for name, value in options.items() if value is not False}
+        spelled = [name.replace("_", "-") for name in kept]
+        twice = sorted({name for name in spelled if spelled.count(name) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} is given twice, with - and with _; keep one")
+        return kept
+
+    @property
+    def timeout_min(self) -> int:
+        """The time-out in whole minutes, rounded up, as Slurm counts."""
+        return -(-parse_duration_s(self.timeout) // 60)

@@ -1,0 +1,126 @@
+"""The JSON Schema of a template (draft 2020-12), for editors and for `hpcexp schema`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from hpcexp.template.document import Header
+from hpcexp.template.fields import list_fields
+from hpcexp.template.resources import Resources
+from hpcexp.workloads import WORKLOADS, load_config_class
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_GRID_DESCRIPTION = "Axes: each dotted name takes each value of its list; null removes an axis."
+
+
+def build_json_schema() -> dict[str, Any]:
+    """The schema of every template: its own keys, and the hyperparameters of each workload.
+
+    Rules that need two values at once, such as a batch that fits its training set, and
+    names that come from an extended file, are beyond it: `load_template` checks them.
+    """
+    definitions: dict[str, Any] = {}
+    header = _define(Header, "template", definitions)["properties"]
+    resources = _make_partial(_define(Resources, "resources", definitions))
+    definitions["resources"] = resources
+    return {
+        "$schema": _DRAFT,
+        "title": "hpcexp template",
+        "description": "Hyperparameters, grid, random initialisations and resources.",
+        "type": "object",
+        "properties": _describe_keys(header),
+        "additionalProperties": False,
+        "anyOf": [{"required": ["workload"]}, {"required": ["extends"]}],
+        "allOf": [_describe_workload(name, definitions) for name in WORKLOADS],
+        "$defs": definitions,
+    }
+
+
+def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
+    path = {"type": "string", "description": "A path relative to this file."}
+    shared = {
+        "name": header["name"],
+        "params": {"type": ["object", "null"], "description": "Hyperparameters, nested."},
+        "grid": {"type": ["object", "null"], "description": _GRID_DESCRIPTION},
+        "rand_inits": header["rand_inits"],
+        "seed": header["seed"],
+        "resources": {"anyOf": [{"$ref": "#/$defs/resources"}, {"type": "null"}]},
+    }
+    profile = {"type": ["object", "null"], "properties": shared, "additionalProperties": False}
+    return {
+        **shared,
+        "question": header["question"],
+        "extends": {
+            "anyOf": [path, {"type": "array", "items": path}],
+            "description": "Templates that this one starts from; later ones win.",
+        },
+        "workload": {**header["workload"], "enum": list(WORKLOADS)},
+        "profiles": {
+            "type": ["object", "null"],
+            "description": "Named overrides, chosen with --profile.",
+            "additionalProperties": profile,
+        },
+    }
+
+
+def _describe_workload(workload: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """`params` and `grid`, also those of profiles, where a template names the workload."""
+    config_class = load_config_class(workload)
+    config = _define(config_class, workload, definitions)
+    definitions[f"{workload}.params"] = _make_partial(config)
+    definitions[f"{workload}.grid"] = _describe_grid(config_class, workload)
+    sections = {
+        section: {"anyOf": [{"$ref": f"#/$defs/{workload}.{section}"}, {"type": "null"}]}
+        for section in ("params", "grid")
+    }
+    return {
+        "if": {"properties": {"workload": {"const": workload}}, "required": ["workload"]},
+        "then": {
+            "properties": {
+                **sections,
+                "profiles": {"additionalProperties": {"properties": sections}},
+            }
+        },
+    }
+
+
+def _describe_grid(config_class: type[BaseModel], workload: str) -> dict[str, Any]:
+    axes = {}
+    for name, field in list_fields(config_class).items():
+        kept = {key: value for key, value in field.items() if key not in ("default", "title")}
+        axes[name] = {
+            "type": ["array", "null"],
+            "minItems": 1,
+            "uniqueItems": True,
+            "items": _redirect(kept, workload),
+            "description": field.get("description", f"The whole section {name}."),
+        }
+    return {"type": "object", "properties": axes, "additionalProperties": False}
+
+
+def _define(model: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The model's own schema; the models inside it go to `definitions` under the prefix."""
+    schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+    for name, definition in schema.pop("$defs", {}).items():
+        definitions[f"{prefix}.{name}"] = _make_partial(definition)
+    return schema
+
+
+def _make_partial(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Without `required`: what a file leaves out may come from one that it extends."""
+    return {key: value for key, value in schema.items() if key != "required"}
+
+
+def _redirect(schema: Any, prefix: str) -> Any:
+    """References to the definitions of a model alone, made to point at ours."""
+    if isinstance(schema, Mapping):
+        return {
+            key: value.replace("#/$defs/", f"#/$defs/{prefix}.")
+            if key == "$ref"
+            else _redirect(value, prefix)
+            for key, value in schema.items()
+        }
+    return [_redirect(item, prefix) for item in schema] if isinstance(schema, list) else schema

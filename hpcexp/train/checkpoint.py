@@ -1,0 +1,50 @@
+"""Checkpoints as files: written whole or not at all, verified when read, never unpickled."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+
+from hpcexp.errors import HpcexpError
+from hpcexp.train.sink import Checkpoint
+
+FORMAT = 1
+
+
+class DamagedCheckpointError(HpcexpError):
+    """A checkpoint file that cannot be read back: truncated, corrupt or of a newer format."""
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write beside, flush to disk, rename: a reader sees the old file or the new one."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            torch.save({"format": FORMAT, **checkpoint}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU; only tensors and plain values are accepted.
+
+    Raises DamagedCheckpointError where the file is not a whole checkpoint.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise DamagedCheckpointError(f"{path}: checksum of {damaged} does not match")
+        checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, pickle.UnpicklingError, EOFError, RuntimeError, KeyError) as error:
+        raise DamagedCheckpointError(f"{path}: not a whole checkpoint ({error})") from error
+    if checkpoint.pop("format", None) != FORMAT:
+        raise DamagedCheckpointError(f"{path}: written by another version of hpcexp")
+    return checkpoint

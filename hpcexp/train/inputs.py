@@ -1,0 +1,89 @@
+"""Blocks of step inputs: everything that the next 64 steps read, made at once.
+
+Making and moving a block at a time keeps the device busy: one transfer for 64 steps
+instead of several for each. The block length is part of the definition of the random
+numbers (a block is drawn from one generator), so it is fixed and never tuned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hpcexp.train.seeding import RandomStreams
+from hpcexp.train.step import StepInputs
+from hpcexp.train.workload import Workload
+
+STEPS_PER_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class InputBlock:
+    """Inputs of consecutive steps; the first dimension of every tensor counts steps."""
+
+    indices_SB: Tensor
+    noise: Mapping[str, Tensor]
+    values: Mapping[str, Tensor]
+
+    def select(self, offset: int, data: Mapping[str, Tensor]) -> StepInputs:
+        """Inputs of the step at `offset` in the block."""
+        indices_B = self.indices_SB[offset]
+        return StepInputs(
+            batch={k: v.index_select(0, indices_B) for k, v in data.items()},
+            noise={k: v[offset] for k, v in self.noise.items()},
+            values={k: v[offset] for k, v in self.values.items()},
+        )
+
+
+def make_block(
+    workload: Workload,
+    streams: RandomStreams,
+    *,
+    block: int,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> InputBlock:
+    """The inputs of steps 64 block to 64 block + 63, on the device."""
+    steps = range(block * STEPS_PER_BLOCK, (block + 1) * STEPS_PER_BLOCK)
+    noise = workload.draw(streams, block=block, num_steps=STEPS_PER_BLOCK)
+    values = [_complete_values(workload, step) for step in steps]
+
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+    return InputBlock(
+        indices_SB=move(_draw_order(workload, streams, steps)),
+        noise={k: move(v) for k, v in noise.items()},
+        values={
+            k: move(torch.tensor([v[k] for v in values], dtype=torch.float64)) for k in values[0]
+        },
+    )
+
+
+def _complete_values(workload: Workload, step: int) -> dict[str, float | list[float]]:
+    config = workload.config
+    common: dict[str, float | list[float]] = {
+        "lr": config.lr,
+        "weight_decay": config.weight_decay,
+        "grad_clip": math.inf if config.grad_clip is None else config.grad_clip,
+    }
+    return common | workload.schedule(step)
+
+
+def _draw_order(workload: Workload, streams: RandomStreams, steps: range) -> Tensor:
+    """Indices of the samples of each step, (S, B): each epoch is a new permutation."""
+    config = workload.config
+    num_batches, batch_size = config.steps_per_epoch, config.batch_size
+    orders = {
+        epoch: torch.randperm(config.train_set_size, generator=streams.generator("order", epoch))
+        for epoch in range(steps[0] // num_batches, steps[-1] // num_batches + 1)
+    }
+    rows = []
+    for step in steps:
+        epoch, position = divmod(step, num_batches)
+        rows.append(orders[epoch][position * batch_size : (position + 1) * batch_size])
+    return torch.stack(rows)

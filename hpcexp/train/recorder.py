@@ -1,0 +1,138 @@
+"""From records of steps, kept on the device, to rows of epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hpcexp.train.sink import Row
+from hpcexp.train.workload import Workload
+
+ScheduleValues = Mapping[str, float | list[float]]
+
+
+class Evaluation(NamedTuple):
+    """Metrics of one evaluation, still on the device, and the schedule it was made under."""
+
+    epoch: int
+    step: int
+    metrics: Mapping[str, Tensor]
+    schedule: ScheduleValues
+
+
+class EpochRecorder:
+    """Collects step records and evaluations without reading them, then reads them at once.
+
+    A row of split `train` holds the means over the epoch's steps of the weighted total
+    (`loss`), of each unweighted term (`loss.NAME`) and of the gradient's norm before
+    clipping (`grad_norm`), and the schedule in force at its last step (`schedule.NAME`).
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        self.steps_per_epoch = workload.config.steps_per_epoch
+        self.loss_names = tuple(workload.loss_names)
+        self.record_columns = ("loss", *(f"loss.{n}" for n in self.loss_names), "grad_norm")
+        scalars = [k for k, v in workload.schedule(0).items() if not isinstance(v, list)]
+        self.schedule_columns = tuple(f"schedule.{k}" for k in scalars)
+        self.columns = (*self.record_columns, *self.schedule_columns, *workload.metric_names)
+        self.records: list[Tensor] = []
+        self.schedules: list[ScheduleValues] = []
+        self.evaluations: list[Evaluation] = []
+        self.first_step = 0  # of the records that are held
+
+    def add_step(self, record: Tensor, *, schedule: ScheduleValues) -> None:
+        """Hold the record of the next step."""
+        self.records.append(record)
+        self.schedules.append(schedule)
+
+    def add_evaluation(
+        self, metrics: Mapping[str, Tensor], *, epoch: int, step: int, schedule: ScheduleValues
+    ) -> None:
+        """Hold an evaluation: loss terms under their own names, and metrics."""
+        self.evaluations.append(Evaluation(epoch, step, metrics, schedule))
+
+    def pending(self) -> Tensor:
+        """Records of the epoch that has begun and not ended, (steps, columns), on the CPU."""
+        if not self.records:
+            return torch.zeros(0, len(self.record_columns))
+        return torch.stack(self.records).cpu()
+
+    def resume(self, records: Tensor, *, step: int) -> None:
+        """Take up the pending records of a checkpoint made after `step` steps."""
+        self.records = list(records)
+        self.schedules = [{}] * len(records)
+        self.first_step = step - len(records)
+
+    def read_back(self, *, is_last: bool) -> tuple[list[Row], str]:
+        """Rows of the epochs that have ended, in order, and what diverged, in words.
+
+        After a divergence the epoch it happened in gets a last row, and what was recorded
+        after it is dropped.
+        """
+        records = self.pending().to(torch.float64)
+        bad = (~torch.isfinite(records)).any(dim=1).nonzero()
+        reason = ""
+        if len(bad):
+            position = int(bad[0])
+            records = records[: position + 1]
+            reason = self._describe(records[position], step=self.first_step + position)
+            self.evaluations = [e for e in self.evaluations if e.step <= self.first_step + position]
+        rows = self._read_evaluations() + self._make_train_rows(
+            records, ends=is_last or bool(reason)
+        )
+        return sorted(rows, key=lambda r: (r.epoch, r.split)), reason
+
+    def _make_train_rows(self, records: Tensor, *, ends: bool) -> list[Row]:
+        rows = []
+        while len(records):
+            position = self.first_step % self.steps_per_epoch
+            wanted = self.steps_per_epoch - position
+            if len(records) < wanted and not ends:
+                break
+            chunk, records = records[:wanted], records[wanted:]
+            rows.append(self._make_train_row(chunk))
+            self.first_step += len(chunk)
+            del self.records[: len(chunk)], self.schedules[: len(chunk)]
+        return rows
+
+    def _make_train_row(self, records: Tensor) -> Row:
+        step = self.first_step + len(records)
+        means = records.mean(dim=0).tolist()
+        last = self.schedules[len(records) - 1]
+        scheduled = {f"schedule.{k}": v for k, v in last.items() if not isinstance(v, list)}
+        values = dict(zip(self.record_columns, means, strict=True)) | scheduled
+        return Row(-(-step // self.steps_per_epoch), step, "train", values)
+
+    def _read_evaluations(self) -> list[Row]:
+        rows = [self._make_evaluation_row(e) for e in self.evaluations]
+        self.evaluations = []
+        return rows
+
+    def _make_evaluation_row(self, evaluation: Evaluation) -> Row:
+        metrics = evaluation.metrics
+        numbers = torch.stack([v.to(torch.float64) for v in metrics.values()]).tolist()
+        measured = dict(zip(metrics, numbers, strict=True))
+        weights = evaluation.schedule["loss_weights"]
+        assert isinstance(weights, list)
+        terms = {name: measured.pop(name) for name in self.loss_names}
+        total = sum(w * v for w, v in zip(weights, terms.values(), strict=True))
+        values = {"loss": total, **{f"loss.{k}": v for k, v in terms.items()}, **measured}
+        return Row(evaluation.epoch, evaluation.step, "validate", values)
+
+    def _describe(self, record: Tensor, *, step: int) -> str:
+        names = self._name_culprits(record)
+        value = "NaN" if torch.isnan(record).any() else "infinite"
+        epoch = step // self.steps_per_epoch + 1
+        return f"{names} became {value} at step {step} (epoch {epoch})"
+
+    def _name_culprits(self, record: Tensor) -> str:
+        finite = torch.isfinite(record).tolist()
+        terms: Sequence[str] = [
+            name for name, ok in zip(self.loss_names, finite[1:-1], strict=True) if not ok
+        ]
+        if terms:
+            return "loss " + ", ".join(terms)
+        return "the gradient" if finite[0] else "the weighted sum of the losses"

@@ -1,0 +1,72 @@
+"""What a workload gives the training core.
+
+The core owns the loop, the update, the records and the checkpoints; a workload says what
+is trained on what. Everything that varies from step to step reaches the model as a
+tensor: samples (`batch`), random numbers (`noise`) and schedules (`values`). A step
+therefore has no Python branch on anything that differs between runs of one shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from hpcexp.train.config import TrainConfig
+from hpcexp.train.seeding import RandomStreams
+
+Batch = Mapping[str, Tensor]
+Objective = Callable[[Batch, Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
+
+
+class Workload(Protocol):
+    """One configuration of something that can be trained."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """The hyperparameters."""
+        ...
+
+    @property
+    def loss_names(self) -> Sequence[str]:
+        """Names of the loss terms, in the order in which the model returns them."""
+        ...
+
+    @property
+    def metric_names(self) -> Sequence[str]:
+        """Names of what `evaluate` reports besides the loss terms."""
+        ...
+
+    def build_model(self) -> nn.Module:
+        """The model, freshly initialised from torch's global generator (the core seeds it).
+
+        Its forward takes (batch, noise, values) and returns the unweighted loss terms as a
+        vector of shape (len(loss_names),).
+        """
+        ...
+
+    def load_data(self) -> dict[str, dict[str, Tensor]]:
+        """Tensors of each split (`train`, `validate`); first dimension: samples."""
+        ...
+
+    def draw(self, streams: RandomStreams, *, block: int, num_steps: int) -> dict[str, Tensor]:
+        """Random tensors of one block of steps; first dimension: num_steps."""
+        ...
+
+    def schedule(self, step: int) -> dict[str, float | list[float]]:
+        """Values in force at a step (0 is the first); `loss_weights` is always one of them.
+
+        `lr`, `weight_decay` and `grad_clip` are added from the config where absent.
+        """
+        ...
+
+    def evaluate(
+        self, model: nn.Module, data: Batch, streams: RandomStreams
+    ) -> Mapping[str, Tensor]:
+        """Loss terms and metrics on a split as scalars on the device.
+
+        `model` is in evaluation mode and holds the parameters to evaluate. The same
+        parameters give the same numbers at every call.
+        """
+        ...

@@ -1,0 +1,57 @@
+"""Being asked to stop: signals become a note that the training loop reads between steps.
+
+Nothing happens inside the signal handler itself: a checkpoint is only ever made at a step
+boundary, where the state is whole.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+
+REASONS = {
+    signal.SIGINT: "interrupted (Ctrl-C)",
+    signal.SIGTERM: "asked to end (SIGTERM: cancelled, preempted or out of time)",
+    signal.SIGUSR2: "the job's time limit is near",
+}
+
+
+class Interruption:
+    """Collects the first request to stop. Install before torch is imported: that takes seconds."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self.is_cancelled = False
+
+    def install(self) -> None:
+        """Take over the signals; SIGUSR2 is what submitit makes Slurm send before a time-out."""
+        for number in REASONS:
+            signal.signal(number, self._note)
+
+    def request(self, number: signal.Signals) -> None:
+        """Ask to stop, as a signal would."""
+        if self.signal is None:
+            self.signal = number
+
+    def cancel(self) -> None:
+        """The user wants the run that is trained now to end."""
+        self.is_cancelled = True
+
+    def begin_run(self) -> None:
+        """A cancelled run does not cancel the next one of its bundle."""
+        self.is_cancelled = False
+
+    @property
+    def reason(self) -> str | None:
+        """Why to stop, or None."""
+        if self.is_cancelled:
+            return "cancelled by the user"
+        return REASONS[self.signal] if self.signal is not None else None
+
+    @property
+    def wants_requeue(self) -> bool:
+        """Whether the job runs out of time and should be started again."""
+        return self.signal == signal.SIGUSR2
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.request(signal.Signals(number))

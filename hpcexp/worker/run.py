@@ -1,0 +1,185 @@
+"""Training one run of an experiment from its directory, whatever happens on the way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError
+from hpcexp.store.experiment import RunConfig, read_run_config
+from hpcexp.store.layout import RunDir
+from hpcexp.store.ownership import Ownership, acquire
+from hpcexp.store.status import RunStatus, State, read_status
+from hpcexp.worker.interruption import Interruption
+
+if TYPE_CHECKING:
+    from hpcexp.train.fit import FitResult
+    from hpcexp.worker.sink import RunDirSink
+
+logger = logging.getLogger("hpcexp.worker")
+
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
+
+
+def train_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int) -> None:
+    """Train a run to its end, and leave a status that says how it ended.
+
+    A finished run is left as it is, as is one that another live process trains. An error
+    of the run (a wrong shape, no memory, a full disk) is written down as `failed`, with its
+    traceback in the log, and does not reach the caller: the next run of the bundle goes on.
+    """
+    status = read_status(run_dir)
+    if status.is_finished:
+        logger.info("%s is %s already", run_dir.name, status.state)
+        return
+    try:
+        ownership = acquire(run_dir)
+    except RunOwnedError as error:
+        logger.warning("%s", error)
+        return
+    interruption.begin_run()
+    with _logging_to(run_dir.log_path(ownership.attempt)):
+        try:
+            _train_owned(ownership, status, interruption, num_threads)
+        except SupersededError as error:
+            logger.warning("%s; stopping without another write", error)
+            return
+        ownership.release()
+
+
+def _train_owned(
+    ownership: Ownership, status: RunStatus, interruption: Interruption, num_threads: int
+) -> None:
+    from hpcexp.worker.sink import RunDirSink
+
+    run_dir = ownership.run_dir
+    logger.info(
+        "%s, attempt %d, on %s, process %d",
+        run_dir.name,
+        ownership.attempt,
+        socket.gethostname(),
+        os.getpid(),
+    )
+    status = status.replace(
+        state=State.RUNNING,
+        attempt=ownership.attempt,
+        reason="",
+        hint="",
+        host=ownership.owner.host,
+        job_id=ownership.owner.job_id,
+        pid=ownership.owner.pid,
+        started=time.time(),
+        ended=None,
+    )
+    sink = RunDirSink(ownership, status=status, seed=0, interruption=interruption)
+    try:
+        sink.write_status()
+        result = _fit(sink, read_run_config(run_dir), interruption, num_threads)
+        _write_end(sink, result, interruption)
+    except SupersededError:
+        raise
+    except Exception as error:
+        logger.error("%s", traceback.format_exc())
+        reason, hint = explain(error)
+        sink.end(state=State.FAILED, reason=reason, hint=hint)
+    finally:
+        sink.close()
+
+
+def _fit(
+    sink: RunDirSink, config: RunConfig, interruption: Interruption, num_threads: int
+) -> FitResult:
+    # Imported here, after the signal handlers are in place: it takes seconds.
+    import torch
+
+    from hpcexp.train.fit import FitOptions, fit
+    from hpcexp.train.seeding import RandomStreams
+    from hpcexp.workloads import load_config_class, load_workload
+
+    torch.set_num_threads(num_threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    machine = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "num_threads": num_threads,
+        "torch": torch.__version__,
+    }
+    logger.info("%s", "  ".join(f"{k}: {v}" for k, v in machine.items()))
+    sink.status = sink.status.replace(machine=machine)
+    sink.seed = config.seed
+    if interruption.reason:
+        return _never_started(sink, interruption.reason)
+    hyperparameters = load_config_class(config.workload).model_validate(config.params)
+    return fit(
+        load_workload(config.workload, hyperparameters),
+        streams=RandomStreams(config.seed, config.rand_init),
+        sink=sink,
+        options=FitOptions(device=device),
+    )
+
+
+def _never_started(sink: RunDirSink, reason: str) -> FitResult:
+    from hpcexp.train.fit import FitResult
+
+    return FitResult("interrupted", sink.status.step, sink.status.epoch, reason)
+
+
+def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) -> None:
+    states = {
+        "completed": State.COMPLETED,
+        "diverged": State.DIVERGED,
+        "interrupted": State.CANCELLED if interruption.is_cancelled else State.INTERRUPTED,
+    }
+    hints = {
+        State.INTERRUPTED: "hpcexp resume continues it from here",
+        State.CANCELLED: "hpcexp resume RUN continues it from here",
+    }
+    state = states[result.outcome]
+    status = sink.end(
+        state=state,
+        step=result.step,
+        epoch=result.epoch if state == State.COMPLETED else sink.status.epoch,
+        reason=result.reason,
+        hint=hints.get(state, ""),
+    )
+    logger.info("%s %s after %d steps", status.state, status.reason, status.step)
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """What went wrong in words, and what to do about it."""
+    text = str(error).strip().splitlines()
+    first = text[0] if text else ""
+    if isinstance(error, MemoryError) or any(m in str(error) for m in OUT_OF_MEMORY):
+        return (
+            f"out of memory: {first}" if first else "out of memory",
+            "ask for more with resources.mem_gb, or make the model or batch smaller",
+        )
+    if isinstance(error, OSError) and error.strerror:
+        name = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{name}", "make room or mend the file system, then hpcexp resume"
+    if isinstance(error, HpcexpError):
+        return first, ""
+    return f"{type(error).__name__}: {first}", "hpcexp logs shows the traceback"
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Within, what hpcexp logs goes to the attempt's log as well as to standard error."""
+    path.parent.mkdir(exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    root = logging.getLogger("hpcexp")
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+        sys.stderr.flush()
