@@ -33,7 +33,7 @@ MISSING = "missing"
 STILL_TRAINING = frozenset({State.PENDING, State.QUEUED, State.RUNNING, State.INTERRUPTED})
 """States whose newest value is a value so far: the run has not ended, or may continue."""
 
-_TRAIN, _VALIDATE = SPLITS.index("train"), SPLITS.index("validate")
+_VALIDATE = SPLITS.index("validate")
 _NUM_PROBLEMS_SHOWN = 5
 
 
@@ -119,10 +119,18 @@ def _make_runs(recorded: Recorded, metric: Metric, axis: GroupAxis) -> pd.DataFr
     planned = recorded.plan.runs
     values_of = {group.name: group.values for group in recorded.plan.groups}
     statuses = [status or RunStatus() for status in recorded.statuses]
-    last = _find_last_validation(recorded)
+    first, last = _find_validations(recorded)
     states = _judge_states(recorded, has_values=last >= 0)
-    latest = _collect_latest(recorded.table, last, metric)
-    final = {name: _make_final(values, states) for name, values in latest.items()}
+    untrained_rows = _keep_untrained(recorded.table, first)
+    names = _list_validated(recorded.table, metric, np.concatenate([first, last]))
+    untrained = {name: _pick(recorded.table, name, untrained_rows) for name in names}
+    latest = {name: _pick(recorded.table, name, last) for name in names}
+    final = {
+        name: _make_final(
+            latest[name], states, was_defined=~np.isnan(_pick(recorded.table, name, first))
+        )
+        for name in names
+    }
     columns: dict[str, Any] = {
         "run": [run.name for run in planned],
         "group": pd.Categorical([r.group for r in planned], categories=axis.names, ordered=True),
@@ -140,16 +148,27 @@ def _make_runs(recorded: Recorded, metric: Metric, axis: GroupAxis) -> pd.DataFr
         "success": _judge_success(final[metric.name], metric),
         **{f"final.{name}": values for name, values in final.items()},
         **{f"latest.{name}": values for name, values in latest.items()},
+        **{f"untrained.{name}": values for name, values in untrained.items()},
     }
     return pd.DataFrame(columns)
 
 
-def _find_last_validation(recorded: Recorded) -> NDArray[np.int64]:
-    """The row of each run's last validation, (runs,); -1 where there is none."""
-    last = np.full(len(recorded.plan.runs), -1, np.int64)
+def _find_validations(recorded: Recorded) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of each run's first and last validation, (runs,); -1 where there is none."""
+    first = np.full(len(recorded.plan.runs), -1, np.int64)
+    last = first.copy()
     rows = np.flatnonzero(recorded.table.split == _VALIDATE)
-    last[recorded.run_index[rows]] = rows  # of several rows of a run the last one stays
-    return last
+    runs = recorded.run_index[rows]
+    first[runs[::-1]] = rows[::-1]  # of several rows of a run the one assigned last stays
+    last[runs] = rows
+    return first, last
+
+
+def _keep_untrained(table: MetricsTable, first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rows in `first` that were measured before training; -1 for the others."""
+    kept = first.copy()
+    kept[first >= 0] = np.where(table.epoch[first[first >= 0]] == 0, first[first >= 0], -1)
+    return kept
 
 
 def _judge_states(recorded: Recorded, *, has_values: NDArray[np.bool_]) -> list[str]:
@@ -178,37 +197,33 @@ def _explain_missing(status: RunStatus | None, problem: str) -> str:
     return f"{status.state}, but " + (problem or "no validation was recorded")
 
 
-def _collect_latest(
-    table: MetricsTable, last: NDArray[np.int64], metric: Metric
-) -> dict[str, NDArray[np.float64]]:
-    """Values at the last validation, (runs,) per metric; NaN where there is none."""
-    latest = {}
-    for name in dict.fromkeys((*table.columns, metric.name)):
-        values = np.full(len(last), np.nan)
-        if name in table.columns:
-            values[last >= 0] = table.column(name)[last[last >= 0]]
-        latest[name] = values
-    validated = _list_validated(table) | {metric.name}
-    return {name: values for name, values in latest.items() if name in validated}
+def _list_validated(
+    table: MetricsTable, metric: Metric, rows: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """The metrics that validation reports; the others are NaN in all of its rows."""
+    found = [name for name in table.columns if not np.isnan(_pick(table, name, rows)).all()]
+    return tuple(dict.fromkeys((*found, metric.name)))
 
 
-def _list_validated(table: MetricsTable) -> set[str]:
-    """The metrics that validation reports; the others are NaN in its rows.
+def _pick(table: MetricsTable, name: str, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values of a metric in some rows; NaN where the row is -1 or the metric is unknown."""
+    values = np.full(len(rows), np.nan)
+    if name in table.columns:
+        values[rows >= 0] = table.column(name)[rows[rows >= 0]]
+    return values
 
-    The first and the last thousand validations are looked at: all of millions would take
-    longer than everything else here.
+
+def _make_final(
+    latest: NDArray[np.float64], states: Sequence[str], *, was_defined: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Final values, (runs,): infinite, the worst, for a diverged run; NaN for an unfinished one.
+
+    A value that became NaN is infinite as well; one that was never recorded stays NaN.
     """
-    rows = np.flatnonzero(table.split == _VALIDATE)
-    sample = np.unique(np.concatenate([rows[:1000], rows[-1000:]]))
-    return {name for name in table.columns if not np.isnan(table.column(name)[sample]).all()}
-
-
-def _make_final(latest: NDArray[np.float64], states: Sequence[str]) -> NDArray[np.float64]:
-    """Final values, (runs,): infinite (the worst) for a diverged run, NaN for an unfinished one."""
     is_final = np.array([state in FINISHED for state in states], bool)
     is_diverged = np.array([state == State.DIVERGED for state in states], bool)
-    finite = np.where(np.isfinite(latest), latest, np.inf)
-    return np.where(is_diverged, np.inf, np.where(is_final, finite, np.nan))
+    ranked = np.where(np.isnan(latest) & was_defined, np.inf, latest)
+    return np.where(is_diverged, np.inf, np.where(is_final, ranked, np.nan))
 
 
 def _judge_success(final: NDArray[np.float64], metric: Metric) -> pd.Series[Any]:
@@ -245,14 +260,14 @@ def _make_metrics(recorded: Recorded) -> pd.DataFrame:
     group_codes = np.array([places[run.group] for run in planned], np.int16)
     rand_inits = np.array([run.rand_init for run in planned], np.int32)
     columns: dict[str, Any] = {
-        "run": pd.Categorical.from_codes(index, categories=[run.name for run in planned]),
+        "run": pd.Categorical.from_codes(index, categories=pd.Index([r.name for r in planned])),
         "group": pd.Categorical.from_codes(
-            group_codes[index], categories=axis.names, ordered=True
+            group_codes[index], categories=pd.Index(axis.names), ordered=True
         ),
         "rand_init": rand_inits[index],
         "epoch": table.epoch,
         "step": table.step,
-        "split": pd.Categorical.from_codes(table.split, categories=SPLITS),
+        "split": pd.Categorical.from_codes(table.split, categories=pd.Index(SPLITS)),
         **{name: table.column(name) for name in table.columns},
     }
     return pd.DataFrame(columns, copy=False)

@@ -509,8 +509,10 @@ class MetricsWriter:
         try:
             _require_newest(run_dir, attempt + 1)
             _delete_earlier(run_dir, attempt)
-        except BaseException:
+        except HpcexpError as error:
             os.close(descriptor)
+            if isinstance(error, SupersededError):
+                path.unlink(missing_ok=True)
             raise
         return cls(
             descriptor,

@@ -119,8 +119,14 @@ def may_be_alive(run_dir: RunDir, owner: Owner) -> bool:
         return False
     if owner.host == socket.gethostname():
         return read_process_start(owner.pid) == owner.process_start is not None
-    silence = time.time() - run_dir.owner_path.stat().st_mtime
-    return silence < HEARTBEAT_EXPIRY_S
+    return read_silence_s(run_dir, owner) < HEARTBEAT_EXPIRY_S
+
+
+def read_silence_s(run_dir: RunDir, owner: Owner) -> float:
+    """Seconds since an owner on another host showed life; 0 on this host, where it is seen."""
+    if owner.host == socket.gethostname():
+        return 0.0
+    return max(0.0, time.time() - run_dir.owner_path.stat().st_mtime)
 
 
 def _is_superseded_by_this_job(owner: Owner) -> bool:

@@ -39,7 +39,12 @@ class Submission:
 
 
 def make_submission(
-    experiment: ExperimentDir, *, number: int, executor: str, bundles: Sequence[Sequence[str]]
+    experiment: ExperimentDir,
+    *,
+    number: int,
+    executor: str,
+    bundles: Sequence[Sequence[str]],
+    driver: Driver | None = None,
 ) -> Submission:
     """A new record. Its job name is unique on the cluster, and the same in a dry run."""
     place = hashlib.blake2s(str(experiment.path.resolve()).encode(), digest_size=3).hexdigest()
@@ -50,6 +55,7 @@ def make_submission(
         job_name=f"{experiment.name}.{number}.{place}",
         created=time.time(),
         bundles=frozen,
+        driver=driver,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,11 +23,13 @@ MAX_RUNS = 100_000
 class Checked:
     """What is left of params and grid without the faulty parts, and the faults.
 
+    `given` are the dotted names that the template sets.
     `doubtful` are the names whose value was left out, or was perhaps meant: what a rule
     says about them later is an echo of a fault that is already told.
     """
 
     params: dict[str, Any]
+    given: frozenset[str]
     axes: dict[str, list[Node]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     doubtful: set[str] = field(default_factory=set)
@@ -36,7 +38,8 @@ class Checked:
 
 def check_values(config_class: type[BaseModel], params: Node, grid: Node, *, noun: str) -> Checked:
     """Check types, ranges and names; rules across values are left to the groups."""
-    checked = Checked(params=to_plain(params))
+    plain = to_plain(params)
+    checked = Checked(params=plain, given=frozenset({*list_names(plain), *grid.entries}))
     _check_params(config_class, params, grid.entries, checked, noun)
     for name, node in grid.entries.items():
         items = _list_items(config_class, name, node, checked, noun)
@@ -76,7 +79,7 @@ def _check_params(
         checked.problems.append(nearest.origin.problem(message, inside=rest))
         if fault.kind == "missing":
             checked.missing.add(fault.names)
-        _doubt(fault, config_class, checked)
+        _doubt(fault.names, fault.kind, config_class, checked)
         _remove(checked.params, fault.names)
 
 
@@ -93,18 +96,21 @@ def _explain_dotted_key(fault: Fault, model: type[BaseModel]) -> str | None:
     dotted = join_names(fault.names)
     if fault.kind != "extra_forbidden" or dotted not in list_fields(model):
         return None
-    nested = "...".join(("", ""))
-    for name in reversed(dotted.split(".")):
-        nested = f"{name}: {nested}" if nested == "..." else f"{name}: {{{nested}}}"
-    return f"dotted names are for grid; write {nested}"
+    first, *others = dotted.split(".")
+    nested = "".join(f"{{{name}: " for name in others) + "..." + "}" * len(others)
+    return f"names with dots are for grid; write {first}: {nested}"
 
 
-def _doubt(fault: Fault, model: type[BaseModel], checked: Checked) -> None:
-    dotted = join_names(fault.names)
-    names = [dotted]
-    if fault.kind == "extra_forbidden":
-        names += suggest(dotted, list_fields(model))
-    checked.doubtful.update(names, (name.rpartition(".")[2] for name in names))
+def _doubt(
+    names: tuple[str | int, ...], kind: str, config_class: type[BaseModel], checked: Checked
+) -> None:
+    """Doubt a faulty name; of an unknown one also what was meant, unless that is given."""
+    dotted = join_names(names)
+    doubtful = [dotted]
+    if kind == "extra_forbidden":
+        near = suggest(dotted, list_fields(config_class))
+        doubtful += [name for name in near if name not in checked.given]
+    checked.doubtful.update(doubtful, (name.rpartition(".")[2] for name in doubtful))
 
 
 def _remove(params: dict[str, Any], names: tuple[str | int, ...]) -> None:
@@ -124,7 +130,7 @@ def _list_items(
     variants = find_variants(config_class, name.split("."))
     if not variants:
         message = explain_unknown(name, config_class, noun=noun)
-        _doubt(Fault(tuple(name.split(".")), "extra_forbidden", message), config_class, checked)
+        _doubt(tuple(name.split(".")), "extra_forbidden", config_class, checked)
     elif not node.items:
         message = _explain_no_axis(name, node)
         checked.doubtful.update((name, name.rpartition(".")[2]))
@@ -201,6 +207,14 @@ def _find_overlaps(axes: Mapping[str, Node]) -> list[Problem]:
 
 def _name_line(node: Node) -> str:
     return "" if node.origin.line is None else f" of line {node.origin.line}"
+
+
+def list_names(params: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """The dotted names of nested hyperparameters, sections included."""
+    for name, value in params.items():
+        yield f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from list_names(value, f"{prefix}{name}.")
 
 
 def join_names(names: Iterable[str | int]) -> str:

@@ -100,6 +100,7 @@ class _Reader:
 def _hint_file(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    names = [other.name for other in path.parent.iterdir() if other.suffix in {".yaml", ".yml"}]
-    near = suggest(path.name, names)
+    others = [other for other in path.parent.iterdir() if other.suffix in {".yaml", ".yml"}]
+    names = {other.stem: other.name for other in sorted(others)}
+    near = [names[stem] for stem in suggest(path.stem, names)]
     return f"; did you mean {join_choices(near)}?" if near else ""

@@ -78,16 +78,19 @@ def explain_unknown(name: str, model: type[BaseModel], *, noun: str) -> str:
 def _strip_location(details: ErrorDetails, data: Any) -> tuple[str | int, ...]:
     """pydantic's location without the parts, such as a union's tag, that are not in the data."""
     names: list[str | int] = []
-    for place, part in enumerate(details["loc"]):
-        is_missing = details["type"] == "missing" and place == len(details["loc"]) - 1
-        if isinstance(data, Mapping) and part in data:
+    for part in details["loc"]:
+        if _has(data, part):
             data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        elif not is_missing:
-            continue
-        names.append(part)
+            names.append(part)
+    if details["type"] == "missing":
+        names.append(details["loc"][-1])
     return tuple(names)
+
+
+def _has(data: Any, part: str | int) -> bool:
+    if isinstance(data, list):
+        return isinstance(part, int) and part < len(data)
+    return isinstance(data, Mapping) and part in data
 
 
 def _explain(
@@ -170,7 +173,7 @@ def _explain_finite(details: ErrorDetails, variants: Sequence[Schema]) -> str:
     return f"{show(details['input'])} is not finite; must be {describe_allowed(variants)}"
 
 
-def _explain_length(details: ErrorDetails, variants: Sequence[Schema]) -> str:
+def _explain_length(details: ErrorDetails, _variants: Sequence[Schema]) -> str:
     context = details["ctx"]
     bound = (
         f"at least {context['min_length']}"
@@ -181,11 +184,11 @@ def _explain_length(details: ErrorDetails, variants: Sequence[Schema]) -> str:
     return f"{show(details['input'])} is of the wrong length; must have {bound} {unit}"
 
 
-def _explain_missing(details: ErrorDetails, variants: Sequence[Schema]) -> str:
+def _explain_missing(_details: ErrorDetails, variants: Sequence[Schema]) -> str:
     return f"missing; must be {describe_allowed(variants) or 'given'}"
 
 
-def _explain_own(details: ErrorDetails, variants: Sequence[Schema]) -> str:
+def _explain_own(details: ErrorDetails, _variants: Sequence[Schema]) -> str:
     return str(details["ctx"]["error"])
 
 
@@ -201,7 +204,7 @@ def _explain_tag(details: ErrorDetails, variants: Sequence[Schema]) -> str:
     return f"{name}: {found}; must be one of {expected.replace(chr(39), '')}"
 
 
-def _explain_otherwise(details: ErrorDetails, variants: Sequence[Schema]) -> str:
+def _explain_otherwise(details: ErrorDetails, _variants: Sequence[Schema]) -> str:
     message = details["msg"]
     return f"{show(details['input'])}: {message[:1].lower()}{message[1:]}"
 

@@ -47,13 +47,14 @@ def load_template(
     read = read_layers(Path(path))
     if not read.is_complete:
         raise _fail(read.problems, read.sources, already=[])
-    options, problems = parse_overrides(overrides, label=label)
+    options, misread = parse_overrides(overrides, label=label)
     options += _list_options(label, rand_inits=rand_inits, name=name)
     base, found = merge_layers(read.layers)
-    loaded = _Loaded(label, base, options, problems=[*problems, *found])
+    loaded = _Loaded(label, base, options, problems=found)
     checks = loaded.check(profile)
-    if read.problems or loaded.problems:
-        raise _fail(loaded.problems, read.sources, already=read.problems)
+    misread += read.problems
+    if misread or loaded.problems:
+        raise _fail(loaded.problems, read.sources, already=misread)
     recorded = [f"rand_inits={rand_inits}"] if rand_inits is not None else []
     recorded += [f"name={name}"] if name is not None else []
     return _build(checks, profile, (*overrides, *recorded), tuple(read.sources))
@@ -156,7 +157,7 @@ class _Loaded:
 
 
 def _layers_of(profile: str | None, profiles: Mapping[str, Node]) -> list[Mapping[str, Node]]:
-    return [profiles[profile].entries] if profile in profiles else []
+    return [profiles[profile].entries] if profile is not None and profile in profiles else []
 
 
 def _list_options(label: str, *, rand_inits: int | None, name: str | None) -> list[Entries]:

@@ -42,13 +42,14 @@ def merge_deep(base: Node, child: Node) -> Node:
 
 
 def _merge_grid(base: Node | None, child: Node, problems: list[Problem]) -> Node:
-    axes = dict(base.entries) if base else {}
+    inherited = base.entries if base else {}
+    axes = dict(inherited)
     for name, node in child.entries.items():
         if node.value is not None:
             axes[name] = node
-        elif name in axes:
-            del axes[name]
+        elif name in inherited:
+            axes.pop(name)
         else:
-            hint = describe_alternatives(name, axes)
-            problems.append(node.origin.problem(f"null removes an axis, and there is none{hint}"))
+            hint = describe_alternatives(name, inherited)
+            problems.append(node.origin.problem(f"no axis to remove with null{hint}"))
     return Node(axes, child.origin)

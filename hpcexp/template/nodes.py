@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpcexp.errors import Problem
+
+_PLAIN_TEXT = re.compile(r"[\w./][\w./+:@%-]*")
 
 Scalar = str | int | float | bool | None
 
@@ -116,9 +119,7 @@ def _find_child(node: Node, name: str | int) -> Node | None:
 
 
 def _reads_as_itself(text: str) -> bool:
-    allowed = text.isprintable() and text.strip() == text and text != ""
-    plain_start = text[:1].isalnum() or text[:1] in "/._"
-    return allowed and plain_start and not _looks_like_scalar(text) and '"' not in text
+    return _PLAIN_TEXT.fullmatch(text) is not None and not _looks_like_scalar(text)
 
 
 def _looks_like_scalar(text: str) -> bool:

@@ -100,7 +100,7 @@ def _parse(text: str, root: Origin) -> tuple[Node | None, list[Problem]]:
 def _compose(text: str) -> yaml.Node | None:
     loader = _Loader(io.StringIO(text))
     try:
-        return cast("yaml.Node | None", loader.get_single_node())
+        return loader.get_single_node()
     finally:
         loader.dispose()
 
@@ -115,18 +115,18 @@ class _Loader(yaml.SafeLoader):
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode:
             return _PLAIN if implicit[0] else _TEXT_TAG
-        return cast("str", super().resolve(kind, value, implicit))
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise yaml.composer.ComposerError(
                 None, None, f"nested more than {_MAX_DEPTH} deep", mark
             )
         node = super().compose_node(parent, index)
         self._depth -= 1
-        return cast("yaml.Node | None", node)
+        return node
 
 
 class _Builder:

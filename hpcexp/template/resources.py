@@ -35,8 +35,11 @@ _SET_ELSEWHERE = {
     "exclude": "resources.exclude",
 }
 _SET_BY_HPCEXP = frozenset(
-    "array chdir error input job-name nodes ntasks ntasks-per-node open-mode output "
-    "parsable signal test-only wait wrap".split()
+    {
+        *("array", "job-name", "nodes", "ntasks", "ntasks-per-node", "signal"),
+        *("chdir", "error", "input", "open-mode", "output"),
+        *("parsable", "test-only", "wait", "wrap"),
+    }
 )
 
 

@@ -65,5 +65,5 @@ def _explain_leading_zero(text: str) -> str:
     octal = int(f"{sign}{digits}", 8)
     return (
         f"{text} is {octal} in YAML 1.1 (octal) and {decimal} in YAML 1.2; "
-        f"write {decimal} or 0o{digits}"
+        f"write {decimal} or {octal if sign == '-' else '0o' + digits}"
     )

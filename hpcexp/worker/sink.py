@@ -89,6 +89,8 @@ class RunDirSink:
 
     def interruption(self) -> str | None:
         """A signal, or a request to cancel in the run's directory."""
+        if self.stop.signal is not None and self.run_dir.cancel_path.exists():
+            self.stop.cancel()
         return self.stop.reason
 
     def end(self, **changes: Any) -> RunStatus:

@@ -167,12 +167,30 @@ class SlurmClient(ABC):
         except TimeoutError as error:
             raise ClusterError(f"not idle after {timeout_s:g} s: {self.squeue()}") from error
 
+    def wait_until_running(self, job_id: str | int, *, timeout_s: float = 30) -> None:
+        """Wait until the queue shows the job, and all elements of its array, as running.
+
+        Raises ClusterError, with the queue, where that takes longer than timeout_s.
+        """
+
+        def states() -> set[str]:
+            rows = self.squeue()
+            return {row["State"] for row in rows if row["JobID"].split("_")[0] == str(job_id)}
+
+        try:
+            wait_until(lambda: states() == {"RUNNING"}, timeout_s=timeout_s, poll_s=0.1)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"job {job_id} does not run after {timeout_s:g} s: {self.squeue()}"
+            ) from error
+
     def wait_for_state(
         self, job_id: str | int, state: str, *, num_jobs: int = 1, timeout_s: float = 30
     ) -> list[dict[str, str]]:
         """Wait until accounting has the job, or all num_jobs elements of its array, in a state.
 
-        Returns the rows of sacct. Raises ClusterError, with what accounting and the queue say,
+        Returns the rows of sacct. For the end of a job: accounting is seconds late, so a state in
+        between may never be seen. Raises ClusterError, with what accounting and the queue say,
         where that takes longer than timeout_s.
         """
 

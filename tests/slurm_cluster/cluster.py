@@ -1,8 +1,6 @@
 """A Slurm cluster of this machine's own, below one temporary directory."""
 
-import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -108,12 +106,14 @@ class SlurmCluster(SlurmClient):
         """
         if self._paths is None:
             return
+        root_dir = self._paths.root_dir
         try:
-            self._stop_in_order(self._paths.root_dir)
+            self._stop_in_order(root_dir)
         finally:
             # Also after a second Ctrl-C: the guard ends whatever is left.
-            self._dismiss_guard()
+            self._dismiss_guard(root_dir)
             self._paths = None
+            self._guard = None
             self._daemons = {}
 
     def stop_daemon(self, name: str, *, kill: bool = False) -> None:
@@ -127,9 +127,9 @@ class SlurmCluster(SlurmClient):
         daemon.wait_until_up()
 
     def set_node_down(self, node: str, *, reason: str = "test") -> None:
-        """Mark a node as down, which ends its jobs with NODE_FAIL and requeues them.
+        """Mark a node as down, which ends its jobs with NODE_FAIL, or requeues them.
 
-        Its slurmd goes on, and would bring the node back when it registers again by itself.
+        It stays down, although its slurmd goes on, until resume_node.
         """
         self.run("scontrol", "update", f"nodename={node}", "state=down", f"reason={reason}")
 
@@ -189,25 +189,24 @@ class SlurmCluster(SlurmClient):
         return shown.strip() not in ("", "0")
 
     def _stop_in_order(self, root_dir: Path) -> None:
-        def stop(name: str) -> None:
+        services = ["slurmdbd", "mariadbd", "munged"]
+        nodes = [name for name in self._daemons if name not in ("slurmctld", *services)]
+        # The controller first, so that it starts no more jobs while their nodes go away; the
+        # rest each before what it relies on.
+        for name in ("slurmctld", *nodes, *services):
             if name in self._daemons:
                 self._daemons[name].stop()
-
-        # The controller first, so that it starts no more jobs while their nodes go away.
-        stop("slurmctld")
-        for name in self._daemons:
-            if name not in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
-                stop(name)
-        for name in ("slurmdbd", "mariadbd", "munged"):
-            stop(name)
+        # A slurmd leaves its jobs running.
         end_processes(root_dir)
 
-    def _dismiss_guard(self) -> None:
+    def _dismiss_guard(self, root_dir: Path) -> None:
         if self._guard is None:
             return
         _, errors = self._guard.communicate(timeout=GUARD_TIMEOUT_S)
         if self._guard.returncode != 0:
             raise ClusterError(f"could not clean up: {errors.decode(errors='replace')}")
+        if root_dir.exists():
+            print(f"{KEEP_VARIABLE} is set: the cluster's files are in {root_dir}")
 
 
 def _make_directory() -> Path:

@@ -134,7 +134,8 @@ JobRequeue=1
 KillWait=5
 MessageTimeout=30
 SlurmdTimeout=30
-ReturnToService=2
+# A node that a test has marked as down stays down; one that was only silent comes back.
+ReturnToService=1
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 PreemptType=preempt/partition_prio

@@ -38,6 +38,11 @@ def find_processes(cluster_dir: Path) -> list[int]:
         found |= children
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    return _read_process(pid) is not None
+
+
 def end_processes(cluster_dir: Path, *, timeout_s: float = 10) -> None:
     """Kill the cluster's processes.
 

@@ -496,6 +496,22 @@ def test_an_attempt_that_is_overtaken_while_it_starts_gives_up(tmp_path: Path) -
     assert len(read_metrics(tmp_path)) == 4
 
 
+def test_an_attempt_that_was_overtaken_before_it_wrote_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_in_place = metrics._put_in_place
+
+    def pause_then_put(path: Path, content: bytes, *, check: Callable[[], None]) -> int:
+        monkeypatch.setattr(metrics, "_put_in_place", put_in_place)
+        write_run(tmp_path, make_rows(1, 2), attempt=2)
+        return put_in_place(path, content, check=check)
+
+    monkeypatch.setattr(metrics, "_put_in_place", pause_then_put)
+    with pytest.raises(SupersededError, match="attempt 2 has begun"):
+        write_run(tmp_path, make_rows(1, 1), attempt=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.2.bin"]
+
+
 class Ownership:
     """A check that fails once the run is lost."""
 
@@ -523,6 +539,17 @@ def test_nothing_is_written_once_the_run_is_lost(tmp_path: Path) -> None:
     with pytest.raises(SupersededError, match="attempt 1 was superseded"):
         train()
     assert len(read_metrics(tmp_path)) == 1
+
+
+def test_rows_that_wait_are_dropped_where_another_write_found_the_run_lost(tmp_path: Path) -> None:
+    def train() -> None:
+        with MetricsWriter.start(tmp_path, attempt=1, columns=COLUMNS, resume_step=None) as writer:
+            writer.append([make_row(1)])
+            raise SupersededError("status.json: attempt 1 was superseded")
+
+    with pytest.raises(SupersededError, match=r"status\.json"):
+        train()
+    assert len(read_metrics(tmp_path)) == 0
 
 
 def test_a_lost_run_is_not_started(tmp_path: Path) -> None:

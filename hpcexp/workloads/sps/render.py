@@ -5,8 +5,8 @@ inside or wholly outside of it; only the others are cut into a grid of rays. Eac
 takes the colour of the nearest ball that it hits, so balls may overlap and intersect.
 
 Shape suffixes: F frames, B balls, H and W pixels, G = H·W pixels in reading order,
-P border pixels of all frames, K balls of each of them, S rays along a pixel's side. In camera coordinates
-a point is (right, up, forward); a ray is (right, up, 1).
+P border pixels of all frames, K balls that such a pixel may show, S rays along each side
+of a pixel. In camera coordinates a point is (right, up, forward), a ray (right, up, 1).
 """
 
 from __future__ import annotations

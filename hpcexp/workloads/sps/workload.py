@@ -58,10 +58,9 @@ class SpsWorkload:
 
     def _load_split(self, split: Literal["train", "validate"], size: int) -> dict[str, Tensor]:
         sequences = load_sequences(self.config.dataset, split=split, num_sequences=size)
-        # The arrays may be read-only memory maps of the cache, which torch can't wrap.
         return {
-            "images": torch.from_numpy(sequences.images.copy()),
-            "positions": torch.from_numpy(sequences.positions.copy()),
+            "images": torch.from_numpy(sequences.images),
+            "positions": torch.from_numpy(sequences.positions),
         }
 
     def draw(self, streams: RandomStreams, *, block: int, num_steps: int) -> dict[str, Tensor]:

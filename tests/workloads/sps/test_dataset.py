@@ -158,14 +158,16 @@ def test_the_second_load_comes_from_disk_and_is_the_same(tmp_path: Path, draws: 
 
 
 def test_loaded_arrays_are_mapped_and_writing_into_them_leaves_the_cache_alone(
-    tmp_path: Path,
+    tmp_path: Path, draws: list[int]
 ) -> None:
     sequences = load(tmp_path)
     assert is_mapped(sequences.images)
     assert is_mapped(sequences.positions)
     sequences.images[:] = 7
     sequences.positions[:] = 7
-    assert_same(load(tmp_path), draw_sequences(SMALL, split="train", num_sequences=6))
+    again = load(tmp_path)
+    assert draws == [6]
+    assert_same(again, draw_sequences(SMALL, split="train", num_sequences=6))
 
 
 def test_a_larger_entry_serves_a_smaller_request(tmp_path: Path, draws: list[int]) -> None:
@@ -374,6 +376,21 @@ def test_a_lock_held_for_too_long_is_not_waited_for_any_longer(
 
 
 # Several processes
+
+
+def test_what_another_process_drew_meanwhile_is_not_drawn_again(
+    tmp_path: Path, draws: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire = filelock.FileLock.acquire
+
+    def let_another_go_first(lock: filelock.FileLock) -> object:
+        monkeypatch.setattr(filelock.FileLock, "acquire", acquire)
+        load(tmp_path)
+        return lock.acquire()
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", let_another_go_first)
+    load(tmp_path)
+    assert draws == [6]
 
 
 def start_process(cache_dir: Path, num_sequences: int) -> subprocess.Popen[str]:

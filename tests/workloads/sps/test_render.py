@@ -182,6 +182,13 @@ def test_a_ball_behind_the_camera_is_not_seen(centre: Point) -> None:
     assert measure_coverage(centre, radius=0.9, camera=AHEAD).max() == 0
 
 
+def test_a_ball_behind_the_camera_does_not_hide_those_ahead() -> None:
+    ahead: list[Point] = [(0, 4, 0), (0.5, 8, 0)]
+    without = draw_scene(ahead, radii=[0.5, 1], colours=[RED, BLUE])
+    behind = draw_scene([*ahead, (0, -4, 0)], radii=[0.5, 1, 2], colours=[RED, BLUE, WHITE])
+    np.testing.assert_array_equal(behind, without)
+
+
 @pytest.mark.parametrize("centre", [(0, 0, 0), (0, -0.9, 0), (0.5, 0.5, 0.5)])
 def test_a_ball_around_the_camera_fills_the_view(centre: Point) -> None:
     assert measure_coverage(centre, radius=1, camera=AHEAD).min() == 1

@@ -1,0 +1,189 @@
+"""Curves over training: the median of each group, and every run where that stays readable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hpcexp.analysis.curves import (
+    Curves,
+    average_curves,
+    choose_window,
+    find_ends,
+    join_frames,
+    take_median,
+)
+from hpcexp.analysis.figures import style
+from hpcexp.analysis.figures.drawing import Drawing
+from hpcexp.analysis.frames import Results
+from hpcexp.analysis.groups import GroupAxis
+from hpcexp.analysis.losses import TOTAL_LOSS, describe_loss
+
+MAX_GROUPS_WITH_RUNS = 8
+"""With more groups only their medians are drawn: lines of single runs would hide them."""
+
+_PANEL_WIDTH, _LEGEND_WIDTH, _HEIGHT = 4.8, 1.3, 4.2  # inches
+_ENTRY_HEIGHT = 0.17
+_SPLIT_TITLES = {"train": "training", "validate": "validation"}
+
+
+def draw_loss_curves(results: Results) -> Iterator[Drawing]:
+    """The total loss, on the training set and on the validation set."""
+    window = choose_window(results)
+    panels = [
+        average_curves(results, metric=TOTAL_LOSS, split=split, window=window)
+        for split in _SPLIT_TITLES
+    ]
+    yield from _draw_panels(
+        results,
+        [p for p in panels if not p.is_empty],
+        stem="loss_curves",
+        title=describe_loss(TOTAL_LOSS),
+        cap=None,
+    )
+
+
+def draw_metric_curves(results: Results) -> Iterator[Drawing]:
+    """The primary metric on the validation set."""
+    metric = results.metric
+    window = choose_window(results)
+    curves = average_curves(results, metric=metric.name, split="validate", window=window)
+    yield from _draw_panels(
+        results,
+        [] if curves.is_empty else [curves],
+        stem=f"{metric.name}_curves",
+        title=metric.title,
+        cap=metric.cap,
+    )
+
+
+def draw_curves(
+    ax: Axes, curves: Curves, *, axis: GroupAxis, scale: Literal["log", "linear"] = "log"
+) -> Axes:
+    """One colour per group: its median, and its runs as thin lines if there are few groups.
+
+    The medians carry the groups' labels for a legend. A cross ends the curve of a diverged run.
+    """
+    ax.set_yscale(scale)
+    styles = style.choose_line_styles(axis)
+    for place, (name, colour) in enumerate(
+        zip(axis.names, style.choose_colours(axis), strict=True)
+    ):
+        group = curves.select(name)
+        if len(axis.names) <= MAX_GROUPS_WITH_RUNS:
+            _draw_runs(ax, group, place=place, colour=colour)
+        _draw_divergences(ax, group, place=place, colour=colour)
+        median = take_median(group)
+        drawn = np.isfinite(median)
+        (line,) = ax.plot(curves.epoch[drawn], median[drawn], color=colour, linewidth=1.9, zorder=3)
+        label = style.as_plain_text(axis.labels[place])
+        line.set(linestyle=styles[place], label=label, gid=f"median:{place}")
+    _limit_range(ax, curves, scale=scale)
+    averaged = f"epoch (means over {curves.window} epochs)" if curves.window > 1 else "epoch"
+    ax.set_xlabel(averaged, fontsize=style.NORMAL)
+    ax.set_xlim(0, max(float(curves.epoch[-1] + curves.window / 2), 1.0))
+    return style.tidy(ax)
+
+
+def add_legend(figure: Figure, ax: Axes, *, axis: GroupAxis) -> None:
+    """The groups' names, outside of the axes, so that they hide no data."""
+    handles, labels = ax.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside right upper",
+        title=style.as_plain_text(axis.title) or None,
+        fontsize=style.NORMAL,
+        title_fontsize=style.NORMAL,
+        frameon=False,
+    )
+
+
+def _draw_panels(
+    results: Results, panels: Sequence[Curves], *, stem: str, title: str, cap: float | None
+) -> Iterator[Drawing]:
+    if not panels:
+        return
+    axis, metric = results.group_axis, results.metric
+    figure, axes = style.make_figure(
+        width=_PANEL_WIDTH * len(panels) + _LEGEND_WIDTH,
+        height=max(_HEIGHT, _ENTRY_HEIGHT * (len(axis.names) + 4)),
+        num_columns=len(panels),
+    )
+    for ax, curves in zip(axes, panels, strict=True):
+        draw_curves(ax, curves, axis=axis, scale="log" if cap is None else "linear")
+        ax.set_ylabel(f"{curves.metric} ({_SPLIT_TITLES[curves.split]})", fontsize=style.NORMAL)
+        if cap is not None:
+            ax.set_ylim(0, cap)
+            if metric.success_below is not None:
+                style.draw_threshold(ax, metric.success_below)
+    style.set_titles(axes[0], title, question=results.plan.question)
+    add_legend(figure, axes[0], axis=axis)
+    style.add_footnote(figure, f"{results.experiment.name}. {_explain(panels, axis)}")
+    yield Drawing(stem, figure, join_frames(panels, results))
+
+
+def _explain(panels: Sequence[Curves], axis: GroupAxis) -> str:
+    parts = ["Thick line: median of a group's runs, while at least half of them get there"]
+    if len(axis.names) <= MAX_GROUPS_WITH_RUNS:
+        parts.append("thin lines: its runs")
+    if any(curves.is_diverged.any() for curves in panels):
+        parts.append("✖ diverged, from there the worst of all ranks")
+    return "; ".join(parts) + "."
+
+
+def _draw_runs(ax: Axes, group: Curves, *, place: int, colour: str) -> None:
+    segments = [_connect(group.epoch, values) for values in group.values]
+    ax.add_collection(
+        LineCollection(
+            segments,
+            colors=[(colour, 0.35)],
+            linewidths=0.7,
+            zorder=2,
+            gid=f"runs:{place}",
+        )
+    )
+
+
+def _connect(epoch: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points of a line, (points, 2): windows in which nothing was recorded are stepped over."""
+    recorded = ~np.isnan(values)
+    return np.column_stack([epoch[recorded], values[recorded]])
+
+
+def _draw_divergences(ax: Axes, group: Curves, *, place: int, colour: str) -> None:
+    diverged = np.flatnonzero(group.is_diverged)
+    if not len(diverged):
+        return
+    ends = find_ends(group)[diverged]
+    ax.scatter(
+        group.epoch[ends],
+        group.values[diverged, ends],
+        marker="X",
+        s=40,
+        facecolors=colour,
+        edgecolors="white",
+        linewidths=0.7,
+        zorder=4,
+        gid=f"diverged:{place}",
+    )
+
+
+def _limit_range(ax: Axes, curves: Curves, *, scale: Literal["log", "linear"]) -> None:
+    """All values of the runs that did not diverge: the last ones of those that did may be huge."""
+    ordinary = curves.values[~curves.is_diverged]
+    values = ordinary if np.isfinite(ordinary).any() else curves.values
+    usable = values[np.isfinite(values) & ((values > 0) | (scale == "linear"))]
+    if not len(usable):
+        return
+    low, high = float(usable.min()), float(usable.max())
+    if scale == "log":
+        ax.set_ylim(low / 1.15, high * 1.15)
+    else:
+        ax.set_ylim(min(low, 0.0), high + 0.05 * (high - min(low, 0.0)) or 1.0)

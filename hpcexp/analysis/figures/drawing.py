@@ -1,0 +1,61 @@
+"""A figure together with the table it shows, and how both reach the disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hpcexp.store.files import write_text
+
+PNG_DPI = 150
+# TrueType (42) instead of Type 3: text stays text, and publishers accept it.
+_PDF_FONT_TYPE: Final = 42
+# No dates: the same results give the same bytes.
+_METADATA: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "png": {}}
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure, the tidy table behind it, and the stem of their files' names."""
+
+    stem: str
+    figure: Figure
+    table: pd.DataFrame
+
+
+def save_drawing(drawing: Drawing, *, plots_dir: Path) -> tuple[Path, ...]:
+    """Write PDF (fonts embedded), PNG and CSV, each whole or not at all."""
+    plots_dir.mkdir(exist_ok=True)
+    paths = [plots_dir / f"{drawing.stem}.{suffix}" for suffix in ("pdf", "png", "csv")]
+    pdf_path, png_path, csv_path = paths
+    _write_bytes(pdf_path, _render(drawing.figure, "pdf"))
+    _write_bytes(png_path, _render(drawing.figure, "png"))
+    write_text(csv_path, drawing.table.to_csv(index=False))
+    return tuple(paths)
+
+
+def _render(figure: Figure, suffix: str) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context({"pdf.fonttype": _PDF_FONT_TYPE}):
+        figure.savefig(buffer, format=suffix, dpi=PNG_DPI, metadata=_METADATA[suffix])
+    return buffer.getvalue()
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,56 @@
+"""From an experiment to its figures, and the table beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcexp.analysis.describe import describe_states
+from hpcexp.analysis.figures import FIGURES
+from hpcexp.analysis.figures.drawing import save_drawing
+from hpcexp.analysis.frames import Results, load
+from hpcexp.analysis.summary import Summary, summarise
+from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.store.layout import ExperimentDir
+
+
+@dataclass(frozen=True)
+class PlotReport:
+    """What was drawn of what; `written` is in the order of writing: PDF, PNG, CSV of each."""
+
+    results: Results
+    summary: Summary
+    written: tuple[Path, ...]
+
+
+def plot_experiment(
+    experiment: ExperimentDir, *, figures: Sequence[str] | None = None
+) -> PlotReport:
+    """Draw what has been recorded so far; `figures` are names in FIGURES, all by default.
+
+    What has no data yet is not drawn. Raises UsageError for an unknown figure, HpcexpError
+    where no run has recorded anything.
+    """
+    chosen = _choose_figures(figures)
+    results = load(experiment)
+    summary = summarise(results)
+    if results.is_empty:
+        raise HpcexpError(
+            f"{experiment.name}: no run has recorded anything yet "
+            f"({describe_states(summary.states)}); hpcexp status {experiment.name} shows why"
+        )
+    written = [
+        path
+        for name in chosen
+        for drawing in FIGURES[name](results)
+        for path in save_drawing(drawing, plots_dir=experiment.plots_dir)
+    ]
+    return PlotReport(results, summary, tuple(written))
+
+
+def _choose_figures(names: Sequence[str] | None) -> list[str]:
+    unknown = [name for name in names or () if name not in FIGURES]
+    if unknown:
+        raise UsageError(f"no such figure: {', '.join(unknown)}; there are: {', '.join(FIGURES)}")
+    return list(FIGURES if names is None else names)

@@ -1,0 +1,209 @@
+"""`hpcexp launch`, `resume` and `cancel`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hpcexp.cli.options import (
+    AsJson,
+    ExperimentName,
+    ExperimentsDir,
+    Inline,
+    Jobs,
+    Local,
+    Slurm,
+    find,
+    make_console,
+    pick_executor,
+    print_json,
+    resolve_experiments_dir,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hpcexp.launch.launch import ExecutorName
+    from hpcexp.store.layout import ExperimentDir
+
+RunNames = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[RUN]...", help="Runs or groups. [default: all]", show_default=False),
+]
+
+
+def launch(
+    template_path: Annotated[Path, typer.Argument(metavar="TEMPLATE", help="A YAML template.")],
+    profile: Annotated[
+        str | None, typer.Option(help="Apply a profile of the template, such as smoke.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override, such as params.lr=0.01."),
+    ] = None,
+    rand_inits: Annotated[
+        int | None, typer.Option(help="Random initialisations for each group.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the experiment.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GROUP", help="Only this group, such as rnn_width=48. Repeatable."),
+    ] = None,
+    slurm: Slurm = False,
+    local: Local = False,
+    inline: Inline = False,
+    jobs: Jobs = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen; create nothing.")
+    ] = False,
+    as_json: AsJson = False,
+    experiments_dir: ExperimentsDir = None,
+) -> None:
+    """Train every run of a template: on Slurm where there is one, else on this machine.
+
+    On Slurm this returns at once. On this machine it shows progress; Ctrl-C lets the runs
+    save a checkpoint and stop, and `hpcexp resume` continues them.
+
+    Examples:
+
+    \b
+      hpcexp launch templates/xj_batch_size.yaml --dry-run
+      hpcexp launch templates/xj_batch_size.yaml --set params.lr=0.01 --rand-inits 3
+      hpcexp launch templates/xj_batch_size.yaml --only batch_size=16 --profile smoke --inline
+    """
+    from hpcexp.launch.launch import check_groups, prepare
+    from hpcexp.template import load_template
+
+    template = load_template(
+        template_path,
+        profile=profile,
+        overrides=tuple(overrides or ()),
+        rand_inits=rand_inits,
+        name=name,
+    )
+    check_groups(template, only or ())
+    executor = pick_executor(slurm=slurm, local=local, inline=inline)
+    directory = resolve_experiments_dir(experiments_dir)
+    if dry_run:
+        from hpcexp.cli.dry_run import print_dry_run
+
+        print_dry_run(
+            template,
+            experiments_dir=directory,
+            only=only or (),
+            executor=executor,
+            num_jobs=jobs,
+            as_json=as_json,
+        )
+        return
+    if executor == "slurm":
+        from hpcexp.launch.slurm import require_slurm
+
+        require_slurm()
+    experiment = prepare(template, experiments_dir=directory, only=only or ())
+    _train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
+
+
+def resume(
+    experiment_name: ExperimentName,
+    runs: RunNames = None,
+    slurm: Slurm = False,
+    local: Local = False,
+    inline: Inline = False,
+    jobs: Jobs = None,
+    as_json: AsJson = False,
+    experiments_dir: ExperimentsDir = None,
+) -> None:
+    """Train what is unfinished, from the last checkpoints; finished runs are never touched.
+
+    Runs that somebody works on are left alone, and cancelled ones unless they are named.
+    """
+    from hpcexp.launch.launch import make_resumable_chooser
+
+    experiment = find(experiment_name, experiments_dir)
+    executor = pick_executor(slurm=slurm, local=local, inline=inline)
+    choose = make_resumable_chooser(experiment, runs or ())
+    _train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json)
+
+
+def cancel(
+    experiment_name: ExperimentName,
+    runs: RunNames = None,
+    as_json: AsJson = False,
+    experiments_dir: ExperimentsDir = None,
+) -> None:
+    """End runs: waiting ones at once, training ones at their next step, with a checkpoint."""
+    from dataclasses import asdict
+
+    from hpcexp.launch.launch import cancel as cancel_runs
+
+    experiment = find(experiment_name, experiments_dir)
+    cancelled = cancel_runs(experiment, runs or ())
+    if as_json:
+        print_json(asdict(cancelled))
+        return
+    if not cancelled.ended and not cancelled.stopping:
+        typer.echo("nothing to cancel: every run has ended")
+    if cancelled.ended:
+        typer.echo(f"cancelled  {_count_runs(len(cancelled.ended))} that had not begun")
+    if cancelled.stopping:
+        typer.echo(f"stopping   {_count_runs(len(cancelled.stopping))}, after a checkpoint")
+    if cancelled.ended or cancelled.stopping:
+        typer.echo(f"undo       hpcexp resume {experiment.name} RUN...")
+
+
+def _choose_all(experiment: ExperimentDir) -> Callable[[], list[str]]:
+    from hpcexp.store.experiment import read_plan
+
+    return lambda: [run.name for run in read_plan(experiment).runs]
+
+
+def _train(
+    experiment: ExperimentDir,
+    choose: Callable[[], list[str]],
+    *,
+    executor: ExecutorName,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    from hpcexp.cli.progress import ProgressDisplay
+    from hpcexp.launch.launch import LaunchOptions, submit_runs
+
+    if executor == "local" and not as_json:
+        with ProgressDisplay(experiment, make_console()) as display:
+            options = LaunchOptions(executor, num_jobs=jobs, on_tick=display.update)
+            names, done = submit_runs(experiment, choose, options)
+    else:
+        names, done = submit_runs(experiment, choose, LaunchOptions(executor, num_jobs=jobs))
+    _report(experiment, names, executor=executor, done=done, as_json=as_json)
+
+
+def _report(
+    experiment: ExperimentDir,
+    names: list[str],
+    *,
+    executor: ExecutorName,
+    done: bool,
+    as_json: bool,
+) -> None:
+    from hpcexp.cli.outcome import describe_outcome, describe_submission, find_exit_code
+    from hpcexp.store.submissions import read_submissions
+
+    if as_json:
+        last = read_submissions(experiment)[-1:]
+        jobs = [job_id for submission in last if names for job_id in submission.job_ids]
+        print_json({"experiment": str(experiment.path), "runs": names, "jobs": jobs})
+    elif not names:
+        typer.echo("nothing to do: every run has ended or is being worked on")
+    elif executor == "slurm":
+        typer.echo(describe_submission(experiment, len(names)))
+    else:
+        typer.echo(describe_outcome(experiment, names, done=done))
+    if executor != "slurm" and names:
+        raise typer.Exit(find_exit_code(experiment, names, done=done))
+
+
+def _count_runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

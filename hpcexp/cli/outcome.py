@@ -1,0 +1,54 @@
+"""What is said after runs were submitted or trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.status import FINISHED, State, read_status
+from hpcexp.store.submissions import read_submissions
+
+INTERRUPTED_EXIT_CODE = 130
+FAILED_EXIT_CODE = 1
+MAX_SHOWN = 5
+
+
+def describe_submission(experiment: ExperimentDir, num_runs: int) -> str:
+    """Which jobs there are now, and how to follow them."""
+    submissions = read_submissions(experiment)
+    ids = [job_id for s in submissions for job_id in s.job_ids]
+    arrays = list(dict.fromkeys(job_id.partition("_")[0] for job_id in ids))
+    jobs = "1 job" if num_runs == 1 else f"{num_runs} jobs"
+    return (
+        f"{experiment.name}: {jobs} (Slurm {', '.join(arrays[-3:])})\n"
+        f"follow    hpcexp status {experiment.name} --watch\n"
+        f"results   hpcexp plot {experiment.name}    (works while it trains)"
+    )
+
+
+def describe_outcome(experiment: ExperimentDir, names: Sequence[str], *, done: bool) -> str:
+    """How the runs ended that were trained here, and what to type next."""
+    statuses = {name: read_status(experiment.run(name)) for name in names}
+    counts = Counter(status.state for status in statuses.values())
+    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
+    lines = [f"{experiment.name}: {summary}"]
+    troubled = [(n, s) for n, s in statuses.items() if s.state in (State.FAILED, State.DIVERGED)]
+    for name, status in troubled[:MAX_SHOWN]:
+        lines.append(f"  {name}: {status.state}: {status.reason}")
+        lines += [f"      {status.hint}"] if status.hint else []
+    if len(troubled) > MAX_SHOWN:
+        lines.append(f"  and {len(troubled) - MAX_SHOWN} more: hpcexp status {experiment.name}")
+    unfinished = [s for s in statuses.values() if s.state not in FINISHED]
+    if not done or unfinished:
+        lines.append(f"continue  hpcexp resume {experiment.name}")
+    lines.append(f"results   hpcexp plot {experiment.name}")
+    return "\n".join(lines)
+
+
+def find_exit_code(experiment: ExperimentDir, names: Sequence[str], *, done: bool) -> int:
+    """0 where every run came to an end of its own, 130 after Ctrl-C, else 1."""
+    if not done:
+        return INTERRUPTED_EXIT_CODE
+    finished = all(read_status(experiment.run(name)).is_finished for name in names)
+    return 0 if finished else FAILED_EXIT_CODE

@@ -1,0 +1,1 @@
+"""From a template to running jobs: planning, submission, and what becomes of the jobs."""

@@ -1,0 +1,46 @@
+"""From a checked template to the plan that an experiment directory keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
+from hpcexp.template import Template
+
+MAX_ARRAY_JOBS = 1000  # Slurm's usual MaxArraySize is 1001, and counts indices from 0
+
+
+def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
+    """Groups, runs and configurations of a template, or of `only` some of its groups."""
+    groups = [g for g in template.groups() if not only or g.name in only]
+    kept = {group.name for group in groups}
+    return Plan(
+        name=template.name,
+        question=template.question or "",
+        workload=template.workload,
+        seed=template.seed,
+        rand_inits=template.rand_inits,
+        params=dict(template.params),
+        grid={axis: list(values) for axis, values in template.grid.items()},
+        groups=tuple(PlannedGroup(g.name, g.values) for g in groups),
+        runs=tuple(
+            PlannedRun(run.name, run.group.name, run.rand_init)
+            for run in template.runs()
+            if run.group.name in kept
+        ),
+        resources=template.resources.model_dump(mode="json"),
+        profile=template.profile,
+        overrides=template.overrides,
+        configs={group.name: template.config_for(group) for group in groups},
+    )
+
+
+def make_bundles(run_names: Sequence[str]) -> list[list[str]]:
+    """The runs of each job: one run a job."""
+    return [[name] for name in run_names]
+
+
+def split_into_arrays(bundles: Sequence[Sequence[str]]) -> list[list[Sequence[str]]]:
+    """As few job arrays as Slurm's usual limit allows."""
+    starts = range(0, len(bundles), MAX_ARRAY_JOBS)
+    return [list(bundles[start : start + MAX_ARRAY_JOBS]) for start in starts]

@@ -1,0 +1,140 @@
+"""Job arrays on Slurm, through submitit."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.submissions import Submission, write_submission
+from hpcexp.template import Resources
+
+MIN_SIGNAL_DELAY_S, MAX_SIGNAL_DELAY_S = 20, 120
+
+
+def has_slurm() -> bool:
+    """Whether jobs can be submitted here: a login node of a cluster, not one of its jobs."""
+    commands_exist = all(shutil.which(name) for name in ("sbatch", "srun", "squeue"))
+    return commands_exist and "SLURM_JOB_ID" not in os.environ
+
+
+def require_slurm() -> None:
+    """Raise UsageError where there is no Slurm."""
+    if not all(shutil.which(name) for name in ("sbatch", "srun")):
+        raise UsageError(
+            "there is no Slurm on this machine (no sbatch on PATH): nothing was created; "
+            "train here with --local, or log in to the cluster"
+        )
+
+
+def submit(experiment: ExperimentDir, submission: Submission, resources: Resources) -> Submission:
+    """Submit a job array, one element for each bundle; returns the record with job ids.
+
+    The record is on disk, without job ids, before sbatch is called.
+    Raises UsageError where there is no Slurm, HpcexpError where sbatch refuses.
+    """
+    require_slurm()
+    import submitit
+
+    from hpcexp.worker.job import BundleJob
+
+    write_submission(experiment, submission)
+    executor = submitit.SlurmExecutor(folder=experiment.submitit_dir(submission.id))
+    executor.update_parameters(**to_submitit_parameters(resources, submission))
+    # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
+    job = BundleJob(os.path.abspath(experiment.path), submission.id)  # noqa: PTH100
+    indices = range(len(submission.bundles))
+    try:
+        with submitit.helpers.clean_env():
+            jobs = executor.map_array(job, indices)
+    except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+        raise HpcexpError(_describe_refusal(error, experiment)) from error
+    submitted = dataclasses.replace(submission, job_ids=tuple(str(j.job_id) for j in jobs))
+    write_submission(experiment, submitted)
+    return submitted
+
+
+def write_sbatch_text(
+    experiment: ExperimentDir, submission: Submission, resources: Resources
+) -> str:
+    """The script that `submit` would hand to sbatch, without a Slurm at hand."""
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    folder = experiment.submitit_dir(submission.id).absolute()
+    command = [shlex.quote(sys.executable), "-u -m submitit.core._submit", shlex.quote(str(folder))]
+    count = len(submission.bundles)
+    text: str = _make_sbatch_string(
+        command=" ".join(command),
+        folder=folder,
+        map_count=count if count > 1 else None,
+        **to_submitit_parameters(resources, submission),
+    )
+    return text
+
+
+def to_submitit_parameters(resources: Resources, submission: Submission) -> dict[str, Any]:
+    """Our resources in submitit's and sbatch's words."""
+    options = {
+        "partition": resources.partition,
+        "account": resources.account,
+        "qos": resources.qos,
+        "constraint": resources.constraint,
+        "exclude": ",".join(resources.exclude) or None,
+        "gpus_per_node": resources.gpus or None,
+        "setup": list(resources.setup) or None,
+    }
+    return {
+        "job_name": submission.job_name,
+        "time": resources.timeout_min,
+        "mem": f"{resources.mem_gb}GB",
+        "cpus_per_task": resources.cpus,
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        # Slurm's own default throttles nothing; submitit's is 256.
+        "array_parallelism": resources.max_parallel or len(submission.bundles),
+        "signal_delay_s": choose_signal_delay_s(resources.timeout_min),
+        "stderr_to_stdout": True,
+        "wckey": None,  # submitit's default is refused by clusters that check keys
+        # Since Slurm 22.05 srun does not inherit --cpus-per-task.
+        "srun_args": [f"--cpus-per-task={resources.cpus}"],
+        "additional_parameters": {
+            "requeue": True,
+            **{name.replace("_", "-"): value for name, value in resources.sbatch.items()},
+        },
+        **{name: value for name, value in options.items() if value is not None},
+    }
+
+
+def choose_signal_delay_s(timeout_min: int) -> int:
+    """How long before the time limit a job is told: a fifth of it, 20 s to 2 minutes."""
+    return min(MAX_SIGNAL_DELAY_S, max(MIN_SIGNAL_DELAY_S, timeout_min * 60 // 5))
+
+
+def cancel_jobs(job_ids: Sequence[str]) -> None:
+    """Cancel jobs; those that have ended already are no error.
+
+    Raises HpcexpError where Slurm does not answer.
+    """
+    if not job_ids:
+        return
+    done = subprocess.run(["scancel", "--quiet", *job_ids], capture_output=True, text=True)
+    if done.returncode and "Invalid job id" not in done.stderr:
+        raise HpcexpError(f"scancel failed: {done.stderr.strip()}")
+
+
+def _describe_refusal(error: Exception, experiment: ExperimentDir) -> str:
+    output = getattr(error, "stderr", None) or str(error)
+    if isinstance(output, bytes):
+        output = output.decode(errors="replace")
+    last = [line for line in output.strip().splitlines() if line.strip()][-1:]
+    return (
+        f"sbatch refused: {' '.join(last)}\n"
+        f"the experiment is kept; after mending the cause: hpcexp resume {experiment.name}"
+    )

@@ -1,0 +1,33 @@
+"""The examples of docs/templates.md do what the text says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hpcexp.grid import spell_value
+from tests.template.conftest import Load
+
+TEXT = (Path(__file__).parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) == 3
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_is_a_good_template(example: str, load: Load) -> None:
+    assert load(example).num_runs >= 1
+
+
+def test_the_first_example_has_as_many_runs_as_the_text_says(load: Load) -> None:
+    assert load(EXAMPLES[0]).num_runs == 60
+    assert load(EXAMPLES[0], profile="smoke").num_runs == 2
+
+
+def test_names_are_spelled_as_the_table_says() -> None:
+    values = ["48", "true", "", "a b/c", "ReLU", [64, 128], {"kind": "trivial"}]
+    assert all(f"`{spell_value(value)}`" in TEXT for value in values)
