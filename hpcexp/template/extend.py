@@ -10,7 +10,7 @@ from pathlib import Path
 from hpcexp.errors import Problem
 from hpcexp.template.document import Entries, check_sections, keep_inherited
 from hpcexp.template.names import suggest
-from hpcexp.template.nodes import Node, Source, join_choices
+from hpcexp.template.nodes import Node, Source, join_choices, show
 from hpcexp.template.read import UnreadableError, parse_document, read_text
 
 _MAX_LAYERS = 100
@@ -57,7 +57,7 @@ class _Reader:
         """The entries of a file, read once. Raises UnreadableError."""
         key = os.path.realpath(path)
         if key not in self._documents:
-            if not path.exists():
+            if not _exists(path):
                 hint = _hint_file(path)
                 raise UnreadableError(Problem(str(path), None, "", f"no such file{hint}"))
             text = read_text(path, label=str(path))
@@ -69,7 +69,7 @@ class _Reader:
 
     def _list_parents(self, node: Node) -> Iterator[Node]:
         for item in node.items or [node]:
-            if isinstance(item.value, str) and item.value and not item.value.startswith("/"):
+            if _is_relative_path(item.value):
                 yield item
             elif item.value is not None:
                 message = "must be a path relative to this file, or a list of such paths"
@@ -81,8 +81,8 @@ class _Reader:
         if os.path.realpath(parent) in seen:
             links = " -> ".join([*chain[seen.index(os.path.realpath(parent)) :], str(parent)])
             self.report_unreadable(node.origin.problem(f"a cycle: {links}"))
-        elif not parent.exists():
-            message = f"no such file: {parent}{_hint_file(parent)}"
+        elif not _exists(parent):
+            message = f"no such file: {show(str(parent))}{_hint_file(parent)}"
             self.report_unreadable(node.origin.problem(message))
         elif len(self.result.layers) + len(chain) > _MAX_LAYERS:
             message = f"more than {_MAX_LAYERS} files are extended"
@@ -97,10 +97,23 @@ class _Reader:
             self.report_unreadable(error.problem)
 
 
+def _is_relative_path(value: object) -> bool:
+    is_text = isinstance(value, str) and value.isprintable() and value.strip() != ""
+    return is_text and not Path(str(value)).is_absolute()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long
+        return False
+
+
 def _hint_file(path: Path) -> str:
-    if not path.parent.is_dir():
+    try:
+        others = sorted(path.parent.iterdir())
+    except OSError:
         return ""
-    others = [other for other in path.parent.iterdir() if other.suffix in {".yaml", ".yml"}]
-    names = {other.stem: other.name for other in sorted(others)}
+    names = {other.stem: other.name for other in others if other.suffix in {".yaml", ".yml"}}
     near = [names[stem] for stem in suggest(path.stem, names)]
     return f"; did you mean {join_choices(near)}?" if near else ""

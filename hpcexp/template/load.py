@@ -165,7 +165,8 @@ def _list_options(label: str, *, rand_inits: int | None, name: str | None) -> li
     if rand_inits is not None:
         options.append({"rand_inits": Node(rand_inits, Origin(label, None, "--rand-inits"))})
     if name is not None:
-        options.append({"name": Node(name, Origin(label, None, "--name"))})
+        text = name.encode("utf-8", "replace").decode()  # a terminal may send other bytes
+        options.append({"name": Node(text, Origin(label, None, "--name"))})
     return options
 
 

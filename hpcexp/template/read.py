@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,7 @@ _MAX_NODES = 200_000
 _PLAIN = "plain"
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _COLLECTION_TAGS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MERGE_KEY = "<<"
 
 
@@ -198,6 +200,9 @@ class _Builder:
         return None
 
     def _build_scalar(self, node: yaml.ScalarNode, origin: Origin) -> Scalar:
+        if _SURROGATE.search(node.value):
+            self._report(origin, "holds half of a surrogate pair, which is no character")
+            return None
         if node.tag == _TEXT_TAG:
             return str(node.value)
         if node.tag != _PLAIN:

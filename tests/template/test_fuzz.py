@@ -31,7 +31,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     document=st.dictionaries(st.sampled_from(TEMPLATE_KEYS), VALUES, max_size=6),
     knows_workload=st.booleans(),

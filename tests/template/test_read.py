@@ -142,3 +142,9 @@ def test_any_text_is_read_or_refused_but_never_crashes(text: str) -> None:
     with contextlib.suppress(UnreadableError):
         node, _ = parse_document(text, label="t.yaml")
         assert isinstance(node.value, dict)
+
+
+def test_half_of_a_surrogate_pair_is_refused() -> None:
+    assert read('a: "\\ud800"\n')[1] == [
+        "1 a: holds half of a surrogate pair, which is no character"
+    ]

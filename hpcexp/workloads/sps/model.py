@@ -63,13 +63,33 @@ class Decoder(nn.Module):
         return images
 
 
+class TanhCell(nn.Module):
+    """h' = tanh(W x + U h + b), initialised as torch.nn.RNNCell is.
+
+    Written out because RNNCell has no batching rule: as lanes of one program it would be
+    run lane by lane.
+    """
+
+    def __init__(self, input_dim: int, width: int) -> None:
+        super().__init__()
+        self.width = width
+        self.read = nn.Linear(input_dim, width)
+        self.recur = nn.Linear(width, width, bias=False)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -(width**-0.5), width**-0.5)
+
+    def forward(self, input_BI: Tensor, hidden_BD: Tensor) -> Tensor:
+        """The next hidden state, (B, D)."""
+        return torch.tanh(self.read(input_BI) + self.recur(hidden_BD))
+
+
 class Dynamics(nn.Module):
     """A tanh RNN that reads latents and predicts the next one."""
 
     def __init__(self, *, latent_dim: int, width: int, min_context: int) -> None:
         super().__init__()
         self.min_context = min_context
-        self.cell = nn.RNNCell(latent_dim, width, nonlinearity="tanh")
+        self.cell = TanhCell(latent_dim, width)
         self.to_latent = nn.Linear(width, latent_dim)
 
     def forward(self, z_BTZ: Tensor, is_forced_T: Tensor) -> Tensor:
@@ -80,7 +100,7 @@ class Dynamics(nn.Module):
         where 0.
         """
         batch, num_frames, _ = z_BTZ.shape
-        hidden_BD = z_BTZ.new_zeros(batch, self.cell.hidden_size)
+        hidden_BD = z_BTZ.new_zeros(batch, self.cell.width)
         predictions: list[Tensor] = []
         for t in range(num_frames - 1):
             input_BZ = z_BTZ[:, t]
