@@ -460,8 +460,8 @@ def print_table(results: Sequence[Result]) -> None:
     base = results[0]
     print(
         "| format | kB a run | append a row, µs | slowest block, ms | share of training "
-        "| read cold, s | read warm, s | its CPU, s | peak, GB | last 10 bytes gone | last 100 zero "
-        "| opens with |"
+        "| read cold, s | read warm, s | its CPU, s | peak, GB "
+        "| last 10 bytes gone | last 100 zero | opens with |"
     )
     print("|---" * 12 + "|")
     for r in results:

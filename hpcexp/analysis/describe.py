@@ -60,12 +60,12 @@ def describe_written(paths: Sequence[Path]) -> str:
 
 
 def spell_number(value: float) -> str:
-    """Two decimals where they say something, else three significant digits."""
+    """Two decimals where they say something, else two significant digits."""
     if math.isnan(value):
         return "-"
     if math.isinf(value):
         return _DIVERGED
-    return f"{value:.2f}" if 0.1 <= abs(value) < 1000 or value == 0 else f"{value:.3g}"
+    return f"{value:.2f}" if 0.1 <= abs(value) < 1000 or value == 0 else f"{value:.2g}"
 
 
 def _describe_rest(summary: Summary) -> list[str]:
@@ -75,14 +75,12 @@ def _describe_rest(summary: Summary) -> list[str]:
 
 
 def _make_table(summary: Summary) -> list[str]:
-    threshold = summary.metric.success_below
-    header = ["", "n", "median", "[min, max]"]
-    if threshold is not None:
-        header += [f"successes (< {threshold:g})", f"[{CONFIDENCE:.0%}]".replace("%", " %")]
-    rows = [_make_row(group) for group in summary.groups]
-    title = f"{summary.metric.title}, final"
-    table = [[*header, "untrained"], *rows]
-    return [f"  {title}", *_align(table, right=(1, 2, len(header)))]
+    header = [summary.metric.title, "n", "median", "[min, max]"]
+    if summary.metric.success_below is not None:
+        below = f"successes (< {summary.metric.success_below:g})"
+        header += [below, f"[{100 * CONFIDENCE:.0f} %]"]
+    table = [[*header, "untrained"], *(_make_row(group) for group in summary.groups)]
+    return _align(table, right=(1, 2, len(header)))
 
 
 def _make_row(group: GroupSummary) -> list[str]:
@@ -135,7 +133,7 @@ def _list_runs(results: Results) -> list[str]:
 
 
 def _describe_run(run: Mapping[Any, Any]) -> list[str]:
-    name, reason, hint = run["run"], run["reason"] or "no reason was recorded", run["hint"]
+    name, reason, hint = run["run"], run["reason"], run["hint"]
     return [f"  {name}  {reason}", *([f"  {' ' * len(name)}  -> {hint}"] if hint else [])]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hpcexp.store.experiment import PlannedGroup
 
 MAX_LABEL_LENGTH = 28
+_MIN_VALUE_LENGTH = 10
 
 
 @dataclass(frozen=True)
@@ -83,18 +84,20 @@ def _is_number(value: Any) -> bool:
 
 def _make_labels(groups: Sequence[PlannedGroup], shown: Sequence[str]) -> tuple[str, ...]:
     if not shown:
-        return tuple(_shorten(group.name) for group in groups)
-    full = [", ".join(spell_label(g.values.get(h)) for h in shown) for g in groups]
-    short = [_shorten(label) for label in full]
+        return tuple(_shorten(group.name, MAX_LABEL_LENGTH) for group in groups)
+    limit = max(MAX_LABEL_LENGTH // len(shown), _MIN_VALUE_LENGTH)
+    short = [
+        ", ".join(_shorten(spell_label(g.values.get(h)), limit) for h in shown) for g in groups
+    ]
     return tuple(
         label if short.count(label) == 1 else f"{label} ({place})"
         for place, label in enumerate(short, start=1)
     )
 
 
-def _shorten(label: str) -> str:
-    """Cut out the middle: both ends tell similar labels apart."""
-    if len(label) <= MAX_LABEL_LENGTH:
-        return label
-    end = MAX_LABEL_LENGTH // 2
-    return f"{label[: MAX_LABEL_LENGTH - end - 1].rstrip()}…{label[-end:].lstrip()}"
+def _shorten(text: str, limit: int) -> str:
+    """Cut out the middle: both ends tell similar texts apart."""
+    if len(text) <= limit:
+        return text
+    end = limit // 2
+    return f"{text[: limit - end - 1].rstrip()}…{text[-end:].lstrip()}"

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from io import BufferedReader
 from itertools import accumulate
 from pathlib import Path
@@ -53,7 +53,7 @@ _CHECK_MULTIPLIER = 2654435761  # odd, so that any change of a single word chang
 _FILE_PATTERN = re.compile(r"metrics\.([1-9][0-9]*)\.bin")
 _MAX_HEADER_BYTES = 1 << 24
 _RETRY_DELAYS = (0.0, 0.05, 0.2, 1.0)  # seconds
-_NUM_READ_THREADS = 8
+_NUM_READ_THREADS = 4  # more wait for the interpreter lock rather than for the disk
 
 _T = TypeVar("_T")
 
@@ -135,7 +135,7 @@ class _Layout:
 
     @property
     def dtype(self) -> np.dtype[np.void]:
-        return np.dtype(_fields(self.columns))
+        return _build_dtype(self.columns)
 
     @property
     def num_words(self) -> int:
@@ -144,6 +144,11 @@ class _Layout:
     @property
     def row_bytes(self) -> int:
         return 4 * self.num_words
+
+
+@lru_cache
+def _build_dtype(columns: tuple[str, ...]) -> np.dtype[np.void]:
+    return np.dtype(_fields(columns))
 
 
 def _fields(columns: Sequence[str]) -> list[tuple[str, str]]:
@@ -180,9 +185,14 @@ def _read_header(file: BufferedReader, path: Path) -> _Layout:
 
 def _row_checks(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """The checksum of each row: a weighted sum, modulo 2**32, of all words but the last."""
-    weights = [pow(_CHECK_MULTIPLIER, i + 1, 1 << 32) for i in range(words.shape[1] - 1)]
-    sums: NDArray[np.uint32] = words[:, :-1] @ np.array(weights, np.uint32)
+    sums: NDArray[np.uint32] = words[:, :-1] @ _check_weights(words.shape[1] - 1)
     return sums + np.uint32(_CHECK_SEED)
+
+
+@lru_cache
+def _check_weights(num_words: int) -> NDArray[np.uint32]:
+    weights = [pow(_CHECK_MULTIPLIER, i + 1, 1 << 32) for i in range(num_words)]
+    return np.array(weights, np.uint32)
 
 
 def _encode_rows(

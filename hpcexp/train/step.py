@@ -16,13 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from hpcexp.train.optimizer import (
-    UPDATE_RULES,
-    OptimizerState,
-    Tensors,
-    clip_by_global_norm,
-    init_state,
-)
+from hpcexp.train.optimizer import UPDATE_RULES, OptimizerState, clip_by_norm, init_state
+
+Tensors = dict[str, Tensor]
 
 
 class TrainState(NamedTuple):
@@ -61,7 +57,7 @@ class StepFunction:
         return TrainState(
             parameters=parameters,
             buffers={k: v.detach().clone() for k, v in self.model.named_buffers()},
-            optimizer=init_state(self.optimizer, parameters),
+            optimizer=init_state(self.optimizer, _flatten(parameters)),
             step=torch.zeros((), dtype=torch.int64, device=device),
             alive=torch.ones((), dtype=torch.bool, device=device),
         )
@@ -92,16 +88,17 @@ class StepFunction:
         buffers: Tensors,
         losses: Tensor,
     ) -> tuple[TrainState, Tensor]:
-        clipped, norm = clip_by_global_norm(gradients, inputs.values["grad_clip"])
+        clipped_P, norm = clip_by_norm(_flatten(gradients), inputs.values["grad_clip"])
         record = torch.cat([losses, norm.reshape(1)])
         alive = state.alive & torch.isfinite(record).all()
-        parameters, optimizer = UPDATE_RULES[self.optimizer](
-            state.parameters, clipped, state.optimizer, state.step, inputs.values
+        parameters_P = _flatten(state.parameters)
+        new_P, optimizer = UPDATE_RULES[self.optimizer](
+            parameters_P, clipped_P, state.optimizer, state.step, inputs.values
         )
         return TrainState(
-            parameters=_choose(alive, parameters, state.parameters),
+            parameters=_unflatten(torch.where(alive, new_P, parameters_P), state.parameters),
             buffers=_choose(alive, buffers, state.buffers),
-            optimizer={k: _choose(alive, v, state.optimizer[k]) for k, v in optimizer.items()},
+            optimizer=_choose(alive, optimizer, state.optimizer),
             step=state.step + alive.to(torch.int64),
             alive=alive,
         ), record
@@ -128,3 +125,12 @@ def _step(
 
 def _choose(condition: Tensor, new: Tensors, old: Tensors) -> Tensors:
     return {k: torch.where(condition, new[k], old[k]) for k in old}
+
+
+def _flatten(tensors: Tensors) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors.values()])
+
+
+def _unflatten(flat_P: Tensor, like: Tensors) -> Tensors:
+    parts = torch.split(flat_P, [tensor.numel() for tensor in like.values()])
+    return {k: part.view(like[k].shape) for k, part in zip(like, parts, strict=True)}

@@ -11,7 +11,7 @@ from typing import Self
 from tests.slurm_cluster.client import SlurmClient
 from tests.slurm_cluster.configuration import CLUSTER_NAME, ClusterPaths, ClusterSettings
 from tests.slurm_cluster.daemon import ClusterError, Daemon
-from tests.slurm_cluster.daemons import install_database, make_daemons
+from tests.slurm_cluster.daemons import SERVICES, install_database, make_daemons
 from tests.slurm_cluster.files import write_cluster_files
 from tests.slurm_cluster.ports import choose_free_ports, own_name_is_loopback
 from tests.slurm_cluster.processes import end_processes
@@ -117,14 +117,34 @@ class SlurmCluster(SlurmClient):
             self._daemons = {}
 
     def stop_daemon(self, name: str, *, kill: bool = False) -> None:
-        """Stop one daemon, with SIGTERM or (kill) SIGKILL. What a slurmd's jobs run goes on."""
+        """Stop one daemon, with SIGTERM or (kill) SIGKILL. What a slurmd's jobs run goes on.
+
+        A slurmctld saves its state now and then, and on SIGTERM: killed, it may have forgotten
+        that a job started, start it once more, and drain the node as that finds the first.
+        """
         self._daemon(name).stop(kill=kill)
 
     def start_daemon(self, name: str) -> None:
-        """Start one daemon again after stop_daemon, and wait until it is up."""
+        """Start one daemon again after stop_daemon, and wait until it is up.
+
+        For slurmctld that includes that it knows the nodes that are there.
+        """
         daemon = self._daemon(name)
         daemon.launch()
         daemon.wait_until_up()
+        if name == "slurmctld":
+            for node in self._nodes:
+                if self._daemons[node].pid is not None:
+                    self._daemons[node].wait_until_up()
+
+    def reset(self) -> None:
+        """Undo what a test did: start what it stopped, cancel its jobs, bring nodes back."""
+        for name, daemon in self._daemons.items():
+            if daemon.pid is None:
+                self.start_daemon(name)
+        self.cancel_all_jobs()
+        for node in self._nodes:
+            self.resume_node(node)
 
     def set_node_down(self, node: str, *, reason: str = "test") -> None:
         """Mark a node as down, which ends its jobs with NODE_FAIL, or requeues them.
@@ -149,6 +169,10 @@ class SlurmCluster(SlurmClient):
             raise ClusterError("the cluster is not started")
         return self._paths
 
+    @property
+    def _nodes(self) -> list[str]:
+        return [name for name in self._daemons if name not in SERVICES]
+
     def _daemon(self, name: str) -> Daemon:
         if name not in self._daemons:
             raise ClusterError(f"no daemon {name}; there are: {', '.join(self._daemons)}")
@@ -164,12 +188,9 @@ class SlurmCluster(SlurmClient):
         for name in ("munged", "mariadbd", "slurmdbd"):
             self.start_daemon(name)
         self.run("sacctmgr", "--immediate", "add", "cluster", CLUSTER_NAME)
-        names = ("slurmctld", *settings.nodes)
-        # These come up together.
-        for name in names:
-            self._daemons[name].launch()
-        for name in names:
-            self._daemons[name].wait_until_up()
+        for node in settings.nodes:
+            self._daemons[node].launch()
+        self.start_daemon("slurmctld")
         wait_until(self._is_registered, timeout_s=REGISTRATION_TIMEOUT_S)
 
     def _choose_settings(self) -> ClusterSettings:
@@ -189,11 +210,9 @@ class SlurmCluster(SlurmClient):
         return shown.strip() not in ("", "0")
 
     def _stop_in_order(self, root_dir: Path) -> None:
-        services = ["slurmdbd", "mariadbd", "munged"]
-        nodes = [name for name in self._daemons if name not in ("slurmctld", *services)]
         # The controller first, so that it starts no more jobs while their nodes go away; the
         # rest each before what it relies on.
-        for name in ("slurmctld", *nodes, *services):
+        for name in ("slurmctld", *self._nodes, "slurmdbd", "mariadbd", "munged"):
             if name in self._daemons:
                 self._daemons[name].stop()
         # A slurmd leaves its jobs running.

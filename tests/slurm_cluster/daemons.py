@@ -14,6 +14,8 @@ from tests.slurm_cluster.ports import is_listening
 from tests.slurm_cluster.processes import DIRECTORY_VARIABLE
 from tests.slurm_cluster.programs import find_program, search_path
 
+# All daemons but the nodes'.
+SERVICES = ("munged", "mariadbd", "slurmdbd", "slurmctld")
 INSTALL_TIMEOUT_S = 120
 
 

@@ -21,9 +21,9 @@ TIMEOUT_S = 60
 
 @pytest.fixture(autouse=True)
 def nothing_left_over(slurm_cluster: SlurmCluster) -> Iterator[None]:
-    """End a test's jobs, so that one that fails does not take the next one with it."""
+    """Undo what a test did, so that one that fails does not take the next one with it."""
     yield
-    slurm_cluster.cancel_all_jobs()
+    slurm_cluster.reset()
 
 
 def test_an_array_job_gets_gpus_and_completes(slurm_cluster: SlurmCluster, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_node_that_is_down_loses_its_jobs_and_comes_back(slurm_cluster: SlurmC
 def test_a_daemon_can_be_away_while_a_job_runs(slurm_cluster: SlurmCluster, name: str) -> None:
     job_id = slurm_cluster.sbatch("--nodelist=n2", "--output=/dev/null", "--wrap=sleep 2")
     slurm_cluster.wait_until_running(job_id, timeout_s=TIMEOUT_S)
-    slurm_cluster.stop_daemon(name, kill=True)
+    slurm_cluster.stop_daemon(name)
     assert name not in slurm_cluster.pids
     slurm_cluster.start_daemon(name)
     slurm_cluster.wait_for_state(job_id, "COMPLETED", timeout_s=TIMEOUT_S)
@@ -164,7 +164,9 @@ def test_a_daemon_that_does_not_start_is_reported_with_its_log(tmp_path: Path) -
         is_up=lambda: False,
     )
     daemon.launch()
-    with pytest.raises(ClusterError, match=r"slurmctld ended with exit status 3(?s:.*)no such port"):
+    with pytest.raises(
+        ClusterError, match=r"slurmctld ended with exit status 3(?s:.*)no such port"
+    ):
         daemon.wait_until_up()
 
 

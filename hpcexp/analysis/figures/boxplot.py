@@ -63,6 +63,8 @@ def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metr
     limits = choose_limits(table["value"].to_numpy(np.float64), metric)
     ax.set_yscale("log" if limits.is_log else "linear")
     ax.set_ylim(limits.low, limits.high)
+    if limits.is_log:
+        style.label_log_axis(ax)
     groups = [table[table["group"] == name] for name in axis.names]
     for place, (group, colour) in enumerate(zip(groups, style.choose_colours(axis), strict=True)):
         _draw_box(ax, group, place=place, colour=colour, top=limits.high)
@@ -125,7 +127,9 @@ def _draw_one(results: Results, metric: Metric, *, stem: str) -> Iterator[Drawin
         return
     axis = results.group_axis
     figure, (ax,) = style.make_figure(width=style.choose_width(len(axis.names)), height=_HEIGHT)
-    style.set_titles(ax, f"{metric.title}, final", question=results.plan.question)
+    title = f"final {metric.title}, {table['is_final'].sum()} of {len(table)} runs"
+    style.add_headline(figure, results.plan.question)
+    style.set_title(ax, title)
     draw_boxplot(ax, table, axis=axis, metric=metric)
     style.add_footnote(figure, f"{results.experiment.name}. {_explain(table, metric)}")
     yield Drawing(stem, figure, table)
@@ -136,11 +140,13 @@ def _explain(table: pd.DataFrame, metric: Metric) -> str:
     parts = ["Point: a run. Box: quartiles and median; whiskers: all finished runs"]
     values, is_final = table["value"], table["is_final"]
     if metric.cap is not None and (num := int(((values > metric.cap) & np.isfinite(values)).sum())):
-        parts.append(f"▲ above {metric.cap:g}, beyond the axis ({num} of {len(table)} runs)")
+        parts.append(
+            f"triangle: above {metric.cap:g}, beyond the axis ({num} of {len(table)} runs)"
+        )
     if np.isinf(values).any():
-        parts.append("✖ diverged: the worst of all ranks")
+        parts.append("cross: diverged, the worst of all ranks")
     if (values.notna() & ~is_final).any():
-        parts.append("○ so far, not part of the box")
+        parts.append("ring: so far, not part of the box")
     return "; ".join(parts) + "."
 
 

@@ -118,15 +118,26 @@ def _draw_panels(
     )
     for ax, curves in zip(axes, panels, strict=True):
         draw_curves(ax, curves, axis=axis, scale="log" if cap is None else "linear")
-        ax.set_ylabel(f"{curves.metric} ({_SPLIT_TITLES[curves.split]})", fontsize=style.NORMAL)
+        style.set_title(ax, _SPLIT_TITLES[curves.split] if len(panels) > 1 else title)
+        ax.set_ylabel(title, fontsize=style.NORMAL)
         if cap is not None:
             ax.set_ylim(0, cap)
             if metric.success_below is not None:
                 style.draw_threshold(ax, metric.success_below)
-    style.set_titles(axes[0], title, question=results.plan.question)
+    if cap is None:
+        _share_range(axes)
+    style.add_headline(figure, results.plan.question)
     add_legend(figure, axes[0], axis=axis)
     style.add_footnote(figure, f"{results.experiment.name}. {_explain(panels, axis)}")
     yield Drawing(stem, figure, join_frames(panels, results))
+
+
+def _share_range(axes: Sequence[Axes]) -> None:
+    """The same range in all panels: what is apart on the training and validation set shows."""
+    limits = [ax.get_ylim() for ax in axes]
+    for ax in axes:
+        ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
+        style.label_log_axis(ax)
 
 
 def _explain(panels: Sequence[Curves], axis: GroupAxis) -> str:
@@ -134,7 +145,7 @@ def _explain(panels: Sequence[Curves], axis: GroupAxis) -> str:
     if len(axis.names) <= MAX_GROUPS_WITH_RUNS:
         parts.append("thin lines: its runs")
     if any(curves.is_diverged.any() for curves in panels):
-        parts.append("✖ diverged, from there the worst of all ranks")
+        parts.append("cross: diverged, from there the worst of all ranks")
     return "; ".join(parts) + "."
 
 

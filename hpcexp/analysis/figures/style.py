@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hpcexp.analysis.groups import GroupAxis
 
@@ -21,11 +23,13 @@ LINE_STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 GREY = "#666666"
 LIGHT_GREY = "#dddddd"
 SMALL, NORMAL, LARGE = 7.0, 8.5, 10.0  # points
+MAX_RATIO_WITH_FINE_TICKS = 1000.0
 
-_SEQUENTIAL_RANGE = (0.0, 0.88)  # of viridis: the end is too light on white
+_SEQUENTIAL_RANGE = (0.0, 0.82)  # of viridis: the end is too light on white
 _INCHES_PER_GROUP = 0.75
 _MIN_WIDTH, _MAX_WIDTH = 4.8, 13.0  # inches
-_CHARACTERS_PER_INCH = 13.5  # of NORMAL text, about
+_MARGIN = 0.08  # inches
+_LABEL_HEIGHT = 0.5  # inches that labels side by side take
 _FILLED_SLOT = 0.94
 
 
@@ -67,13 +71,16 @@ def as_plain_text(text: str) -> str:
 def label_groups(ax: Axes, axis: GroupAxis, *, notes: Sequence[str]) -> Axes:
     """Write the groups' labels below the axis, with a note (lines of text) under each.
 
-    Side by side where there is room, else turned by 90 degrees.
+    Side by side where there is room, else turned by 90 degrees; then the figure grows by
+    the height that they take.
     """
     labels = [as_plain_text(label) for label in axis.labels]
     beside = [f"{label}\n{note}" for label, note in zip(labels, notes, strict=True)]
     in_one_line = [note.replace("\n", ", ") for note in notes]
     turned = [f"{label}\n{note}" for label, note in zip(labels, in_one_line, strict=True)]
     fits = _fit_side_by_side(ax, beside)
+    if not fits:
+        _make_room(ax, turned)
     ax.set_xlim(-0.5, len(axis.names) - 0.5)
     ax.set_xticks(
         range(len(axis.names)),
@@ -83,24 +90,37 @@ def label_groups(ax: Axes, axis: GroupAxis, *, notes: Sequence[str]) -> Axes:
         multialignment="center" if fits else "right",
     )
     ax.set_xlabel(as_plain_text(axis.title), fontsize=LARGE)
-    ax.tick_params(axis="x", length=0)
+    ax.tick_params(axis="x", length=0, pad=7)  # clear of a point at 0
     return ax
 
 
-def set_titles(ax: Axes, title: str, *, question: str = "") -> Axes:
-    """What is shown, and the experiment's question, wrapped to the width of the axes."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    width = figure.get_figwidth() * ax.get_position().width / 0.775
-    lines = textwrap.wrap(question, max(20, int(width * _CHARACTERS_PER_INCH)))
-    ax.set_title(as_plain_text("\n".join([title, *lines])), loc="left", fontsize=LARGE, pad=10)
+def add_headline(figure: Figure, question: str) -> None:
+    """The experiment's question above everything, wrapped to the width of the figure."""
+    if question:
+        headline = _wrap(question, figure, fontsize=LARGE)
+        figure.suptitle(headline, x=0.01, ha="left", fontsize=LARGE, fontweight="bold")
+
+
+def set_title(ax: Axes, title: str) -> Axes:
+    """What is shown, at the left, clear of what is drawn at the top edge."""
+    ax.set_title(as_plain_text(title), loc="left", fontsize=NORMAL, pad=9)
     return ax
 
 
 def add_footnote(figure: Figure, text: str) -> None:
     """Small print below everything, wrapped to the width of the figure."""
-    characters = int((figure.get_figwidth() - 0.2) * _CHARACTERS_PER_INCH * NORMAL / SMALL)
-    figure.supxlabel(textwrap.fill(text, characters), x=0.01, ha="left", fontsize=SMALL, color=GREY)
+    wrapped = _wrap(text, figure, fontsize=SMALL)
+    figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=SMALL, color=GREY)
+
+
+def label_log_axis(ax: Axes) -> Axes:
+    """Plain numbers; over few decades also at 2 and 5, where decades alone would be too few."""
+    low, high = ax.get_ylim()
+    few = high / low < MAX_RATIO_WITH_FINE_TICKS
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    return ax
 
 
 def draw_threshold(ax: Axes, value: float) -> Axes:
@@ -128,15 +148,37 @@ def tidy(ax: Axes) -> Axes:
     return ax
 
 
+def _make_room(ax: Axes, turned: Sequence[str]) -> None:
+    figure = _get_figure(ax)
+    longest = max(_measure(text, figure, fontsize=SMALL)[0] for text in turned)
+    figure.set_figheight(figure.get_figheight() + max(0.0, longest - _LABEL_HEIGHT))
+
+
 def _fit_side_by_side(ax: Axes, texts: Sequence[str]) -> bool:
+    figure = _get_figure(ax)
+    slot = ax.get_position().width * figure.get_figwidth() / len(texts)
+    return max(_measure(text, figure, fontsize=NORMAL)[0] for text in texts) <= _FILLED_SLOT * slot
+
+
+def _wrap(text: str, figure: Figure, *, fontsize: float) -> str:
+    """Break lines to the width of a figure; measured, as the width of letters differs."""
+    if not text:
+        return ""
+    plain = as_plain_text(text)
+    width, _ = _measure(plain, figure, fontsize=fontsize)
+    room = figure.get_figwidth() - 2 * _MARGIN
+    return textwrap.fill(plain, max(20, int(len(plain) * min(1.0, room / width))))
+
+
+def _measure(text: str, figure: Figure, *, fontsize: float) -> tuple[float, float]:
+    """Width and height of a text in inches; bold, the widest."""
+    probe = Text(0, 0, text, fontsize=fontsize, fontweight="bold", figure=figure)
+    renderer = RendererAgg(1, 1, figure.dpi)  # type: ignore[no-untyped-call]
+    extent = probe.get_window_extent(renderer)
+    return extent.width / figure.dpi, extent.height / figure.dpi
+
+
+def _get_figure(ax: Axes) -> Figure:
     figure = ax.get_figure(root=True)
     assert figure is not None
-    renderer = RendererAgg(1, 1, figure.dpi)  # type: ignore[no-untyped-call]
-    slot = ax.get_window_extent(renderer).width / len(texts)
-    probe = ax.text(0, 0, "", fontsize=NORMAL)
-    widths = []
-    for text in texts:
-        probe.set_text(text)
-        widths.append(probe.get_window_extent(renderer).width)
-    probe.remove()
-    return max(widths) <= _FILLED_SLOT * slot
+    return figure

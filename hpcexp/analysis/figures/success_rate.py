@@ -27,8 +27,9 @@ def draw_success_rates(results: Results) -> Iterator[Drawing]:
         return
     axis = results.group_axis
     figure, (ax,) = style.make_figure(width=style.choose_width(len(axis.names)), height=_HEIGHT)
-    title = f"{metric.success_title}: {metric.title} below {metric.success_below:g}"
-    style.set_titles(ax, title, question=results.plan.question)
+    title = f"{metric.success_title}: {metric.title} < {metric.success_below:g}"
+    style.add_headline(figure, results.plan.question)
+    style.set_title(ax, title)
     draw_success_rate(ax, table, axis=axis)
     style.add_footnote(
         figure,
