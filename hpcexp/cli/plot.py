@@ -22,10 +22,10 @@ def plot(
     experiment = find(experiment_name, experiments_dir, quiet=as_json)
     report = plot_experiment(experiment)
     if as_json:
-        print_json({"experiment": str(experiment.path), "files": [str(p) for p in report.paths]})
+        print_json({"experiment": str(experiment.path), "files": [str(p) for p in report.written]})
         return
     typer.echo(describe(report.results, report.summary))
-    typer.echo(f"\nwrote {len(report.paths)} files to {experiment.plots_dir}/")
+    typer.echo(f"\nwrote {len(report.written)} files to {experiment.plots_dir}/")
 
 
 def schema() -> None:

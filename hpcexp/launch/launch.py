@@ -66,7 +66,7 @@ def prepare(
         experiments_dir,
         make_plan(template, only=only),
         sources=[(source.path, source.text) for source in template.sources],
-        provenance=collect_provenance(),
+        provenance=collect_provenance(exclude=[experiments_dir]),
     )
 
 
@@ -176,10 +176,18 @@ def make_resumable_chooser(
     def choose() -> list[str]:
         chosen = choose_resumable(observe(experiment), run_names)
         for name in chosen:
-            experiment.run(name).cancel_path.unlink(missing_ok=True)
+            _mark_pending(experiment, name)
         return chosen
 
     return choose
+
+
+def _mark_pending(experiment: ExperimentDir, name: str) -> None:
+    """Nobody works on the run. What it ended with last time must not hide its new job."""
+    run_dir = experiment.run(name)
+    run_dir.cancel_path.unlink(missing_ok=True)
+    status = read_status(run_dir)
+    write_status(run_dir, status.replace(state=State.PENDING, reason="", hint=""))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from hpcexp.errors import HpcexpError, UsageError
@@ -16,6 +17,7 @@ from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission, write_submission
 from hpcexp.template import Resources
 
+CLUSTER_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS"})
 MIN_SIGNAL_DELAY_S, MAX_SIGNAL_DELAY_S = 20, 120
 
 
@@ -52,13 +54,32 @@ def submit(experiment: ExperimentDir, submission: Submission, resources: Resourc
     job = BundleJob(os.path.abspath(experiment.path), submission.id)  # noqa: PTH100
     indices = range(len(submission.bundles))
     try:
-        with submitit.helpers.clean_env():
+        with outside_of_any_job():
             jobs = executor.map_array(job, indices)
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
         raise HpcexpError(_describe_refusal(error, experiment)) from error
     submitted = dataclasses.replace(submission, job_ids=tuple(str(j.job_id) for j in jobs))
     write_submission(experiment, submitted)
     return submitted
+
+
+@contextmanager
+def outside_of_any_job() -> Iterator[None]:
+    """Within, the variables of a surrounding job are gone, which sbatch would inherit.
+
+    Those that lead to the cluster stay: submitit's own `clean_env` removes them too.
+    """
+    hidden = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("SLURM_") and name not in CLUSTER_VARIABLES
+    }
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def write_sbatch_text(

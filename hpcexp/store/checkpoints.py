@@ -34,6 +34,10 @@ def claim_checkpoint(run_dir: RunDir, path: Path, *, attempt: int, step: int) ->
 
 
 def remove_old_checkpoints(run_dir: RunDir) -> None:
-    """Keep the last two, the newer of which might be damaged."""
-    for path in list_checkpoints(run_dir)[KEPT:]:
+    """Keep the last two, the newer of which might be damaged.
+
+    What attempts that were killed in the middle of a write left goes as well, so call this
+    as the owner only.
+    """
+    for path in [*list_checkpoints(run_dir)[KEPT:], *run_dir.checkpoints_dir.glob(".*.tmp")]:
         path.unlink(missing_ok=True)

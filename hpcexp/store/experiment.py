@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import json
 import os
 import shutil
 import time
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcexp.errors import HpcexpError, UsageError
-from hpcexp.store.files import read_json, write_json, write_text
+from hpcexp.store.files import build_record, read_json, read_record, write_json, write_text
 from hpcexp.store.layout import (
     FORMAT,
     TIMESTAMP,
@@ -24,6 +26,9 @@ from hpcexp.store.layout import (
 )
 from hpcexp.store.provenance import Provenance, write_provenance
 from hpcexp.store.status import RunStatus
+
+# What the system answers where a directory's new name is in use.
+TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ def create_experiment(
     taken (two launches within a second) is never shared: the second waits for the next one.
     `plan.configs` maps each group's name to its full configuration.
 
-    Raises UsageError where the directory cannot be written.
+    Raises UsageError where the directory cannot be written, HpcexpError where that fails
+    half-way (a full disk): nothing is kept then.
     """
     aside = ExperimentDir(experiments_dir / f"{UNFINISHED_PREFIX}{uuid.uuid4().hex[:12]}")
     try:
@@ -96,8 +102,14 @@ def create_experiment(
         for run in plan.runs:
             _write_run(aside.run(run.name), plan, run)
         return _rename_exclusively(aside, experiments_dir, plan.name)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(aside.path, ignore_errors=True)
+        if isinstance(error, OSError):
+            name = f" ({Path(error.filename).name})" if error.filename else ""
+            raise HpcexpError(
+                f"{experiments_dir}: cannot write the experiment: {error.strerror}{name}; "
+                "nothing was kept"
+            ) from error
         raise
 
 
@@ -110,8 +122,8 @@ def _rename_exclusively(aside: ExperimentDir, experiments_dir: Path, name: str) 
             # Renaming a directory onto one that holds files is refused by the system:
             # of two launches in one second exactly one gets the name.
             aside.path.rename(final.path)
-        except OSError:
-            if not final.path.exists():
+        except OSError as error:
+            if error.errno not in TAKEN:
                 raise
             time.sleep(0.1)
         else:
@@ -134,8 +146,6 @@ def _write_sources(experiment: ExperimentDir, sources: Sequence[tuple[Path, str]
 
 def _write_run(run_dir: RunDir, plan: Plan, run: PlannedRun) -> None:
     """A run's first files; plain writes, since the directory is not in its place yet."""
-    import json
-
     run_dir.path.mkdir()
     config = {
         "workload": plan.workload,
@@ -155,16 +165,20 @@ def read_plan(experiment: ExperimentDir) -> Plan:
     Raises HpcexpError for a directory that is no experiment, or of a newer format.
     """
     record = read_json(experiment.record_path)
-    if record.get("format") != FORMAT:
+    version = record.get("format") if isinstance(record, dict) else None
+    if version != FORMAT:
         raise HpcexpError(
-            f"{experiment.path}: format {record.get('format')} is not known to this version "
+            f"{experiment.path}: format {version} is not known to this version "
             f"(it reads {FORMAT}): use the hpcexp that made it, or a newer one"
         )
-    values = read_json(experiment.plan_path)
-    groups = tuple(PlannedGroup(**g) for g in values.pop("groups"))
-    runs = tuple(PlannedRun(**r) for r in values.pop("runs"))
-    overrides = tuple(values.pop("overrides"))
-    return Plan(**values, groups=groups, runs=runs, overrides=overrides)
+    path = experiment.plan_path
+    plan = read_record(path, Plan)
+    return dataclasses.replace(
+        plan,
+        groups=tuple(build_record(group, PlannedGroup, path=path) for group in plan.groups),
+        runs=tuple(build_record(run, PlannedRun, path=path) for run in plan.runs),
+        overrides=tuple(plan.overrides),
+    )
 
 
 @dataclass(frozen=True)
@@ -179,8 +193,11 @@ class RunConfig:
 
 
 def read_run_config(run_dir: RunDir) -> RunConfig:
-    """A run's configuration."""
-    return RunConfig(**read_json(run_dir.config_path))
+    """A run's configuration.
+
+    Raises HpcexpError where the file is missing or damaged.
+    """
+    return read_record(run_dir.config_path, RunConfig)
 
 
 def default_experiments_dir() -> Path:

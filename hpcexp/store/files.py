@@ -1,21 +1,28 @@
-"""Writing files whole or not at all."""
+"""Files that are written whole or not at all, and read with an eye for damage."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hpcexp.errors import HpcexpError
 
+_T = TypeVar("_T")
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside and rename, so that a reader sees the old text or the new one."""
+    """Write beside and rename, so that a reader sees the old text or the new one.
+
+    Bytes of a file name or an argument that are no UTF-8 (lone surrogates in Python) become
+    `\\udc..`, which is also how JSON spells them.
+    """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with aside.open("w", encoding="utf-8") as file:
+        with aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -32,7 +39,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
-    Raises HpcexpError where it is missing or damaged.
+    Raises HpcexpError where it is missing, damaged or cannot be read.
     """
     try:
         return json.loads(path.read_bytes())
@@ -40,3 +47,31 @@ def read_json(path: Path) -> Any:
         raise HpcexpError(f"{path}: no such file; is this an experiment directory?") from error
     except ValueError as error:
         raise HpcexpError(f"{path}: damaged ({error})") from error
+    except OSError as error:
+        raise HpcexpError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def read_record(path: Path, record_type: type[_T]) -> _T:
+    """Read a JSON file into a dataclass; fields that this version does not know are ignored.
+
+    Raises HpcexpError where it is missing, damaged, or lacks a field.
+    """
+    return build_record(read_json(path), record_type, path=path)
+
+
+def build_record(values: Any, record_type: type[_T], *, path: Path) -> _T:
+    """A dataclass from the values that `path` holds for it.
+
+    Raises HpcexpError for something else than an object, or one that lacks a field.
+    """
+    if not isinstance(values, dict):
+        raise HpcexpError(f"{path}: damaged (no {record_type.__name__}, but {values!r:.40})")
+    fields = dataclasses.fields(record_type)  # type: ignore[arg-type]
+    missing = [f.name for f in fields if f.name not in values and _is_required(f)]
+    if missing:
+        raise HpcexpError(f"{path}: damaged (without {', '.join(missing)})")
+    return record_type(**{f.name: values[f.name] for f in fields if f.name in values})
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

@@ -44,14 +44,22 @@ def find_experiment(text: str, *, experiments_dir: Path) -> Found:
             f"there are no experiments in {experiments_dir}/; "
             "launch one, or say where they are with --experiments-dir"
         )
-    matches = experiments if text == "latest" else [e for e in experiments if text in e.name]
+    matches = _select(text, experiments)
     if not matches:
         raise UsageError(_describe_miss(text, experiments, experiments_dir))
     return Found(matches[0], len(matches), by_path=False)
 
 
+def _select(text: str, experiments: list[ExperimentDir]) -> list[ExperimentDir]:
+    """A whole name means itself, also where it begins another one of the same second."""
+    if text == "latest":
+        return experiments
+    same = [e for e in experiments if e.name == text]
+    return same or [e for e in experiments if text in e.name]
+
+
 def _describe_miss(text: str, experiments: list[ExperimentDir], experiments_dir: Path) -> str:
-    short_names = {e.name.split("_", 6)[-1]: e.name for e in reversed(experiments)}
+    short_names = {e.short_name: e.name for e in reversed(experiments)}
     near = difflib.get_close_matches(text, short_names, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else f"the newest is {experiments[0].name}"
     return f"no experiment in {experiments_dir}/ has {text!r} in its name; {hint}"

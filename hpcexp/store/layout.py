@@ -24,6 +24,7 @@ from pathlib import Path
 
 FORMAT = 1
 TIMESTAMP = "%Y_m%m_d%d@%H_%M_%S"
+TIMESTAMP_LENGTH = len("2022_m12_d14@14_58_06")
 UNFINISHED_PREFIX = ".making-"
 
 
@@ -92,6 +93,16 @@ class ExperimentDir:
     def name(self) -> str:
         """The directory's name, with the time of launch."""
         return self.path.name
+
+    @property
+    def timestamp(self) -> str:
+        """When it was launched, such as `2022_m12_d14@14_58_06`."""
+        return self.name[:TIMESTAMP_LENGTH]
+
+    @property
+    def short_name(self) -> str:
+        """The name that the template gave it, such as `max_epoch`."""
+        return self.name[TIMESTAMP_LENGTH + 1 :]
 
     @property
     def record_path(self) -> Path:

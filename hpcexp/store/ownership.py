@@ -22,10 +22,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from hpcexp.errors import RunOwnedError, SupersededError
-from hpcexp.store.files import read_json, write_json
+from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError
+from hpcexp.store.files import read_record, write_json
 from hpcexp.store.layout import RunDir
 
 LOCK_TIMEOUT_S = 60.0
@@ -72,7 +72,11 @@ class Ownership:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the run's lock and check ownership: for files that are replaced."""
+        """Hold the run's lock and check ownership: what is written within is never too late.
+
+        Not to be nested. Checked before as well: a superseded attempt leaves even the lock alone.
+        """
+        self.check()
         with _lock(self.run_dir):
             self.check()
             yield
@@ -91,7 +95,7 @@ class Ownership:
 def acquire(run_dir: RunDir) -> Ownership:
     """Take a run for this process.
 
-    Raises RunOwnedError where its owner may be alive.
+    Raises RunOwnedError where its owner may be alive, HpcexpError where its files are damaged.
     """
     with _lock(run_dir):
         previous = _read_owner(run_dir)
@@ -179,11 +183,23 @@ def _probe_process(pid: int) -> int | None:
 def _read_owner(run_dir: RunDir) -> Owner | None:
     if not run_dir.owner_path.exists():
         return None
-    return Owner(**read_json(run_dir.owner_path))
+    return read_record(run_dir.owner_path, Owner)
 
 
-def _lock(run_dir: RunDir) -> FileLock:
-    return FileLock(run_dir.lock_path, timeout=LOCK_TIMEOUT_S)
+@contextmanager
+def _lock(run_dir: RunDir) -> Iterator[None]:
+    lock = FileLock(run_dir.lock_path, timeout=LOCK_TIMEOUT_S)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise HpcexpError(
+            f"{run_dir.lock_path}: another process has held this lock for {LOCK_TIMEOUT_S:.0f} s; "
+            "is the file system stuck?"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _describe(owner: Owner) -> str:

@@ -7,11 +7,11 @@ import hashlib
 import os
 import platform
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -21,12 +21,25 @@ from hpcexp.store.layout import ExperimentDir
 
 MAX_UNTRACKED_FILE_BYTES = 1_000_000
 MAX_UNTRACKED_BYTES = 20_000_000
+MAX_UNTRACKED_FILES = 1000
+MAX_DIFF_BYTES = 50_000_000
 GIT_TIMEOUT_S = 20
+# The diff must be one that `git apply` takes, whatever the user's own settings of git are.
+DIFF_OPTIONS = (
+    "--binary",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--unified=3",
+    "--submodule=short",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+)
 
 
 @dataclass(frozen=True)
 class UntrackedFile:
-    """A file that git does not know; `copied` says whether its content was kept."""
+    """A file that git neither knows nor ignores; `copied` says whether its content was kept."""
 
     path: str
     num_bytes: int
@@ -36,14 +49,21 @@ class UntrackedFile:
 
 @dataclass(frozen=True)
 class GitState:
-    """The state of a working tree; the diff holds what was changed since the commit."""
+    """The state of a working tree; the diff holds what was changed since the commit.
+
+    `problem` says in words what is missing, such as a diff that was too large; a tree of
+    which not all is known counts as dirty. `untracked` are the first MAX_UNTRACKED_FILES
+    of `num_untracked`.
+    """
 
     top_dir: str
     commit: str | None
     branch: str
     is_dirty: bool
-    diff: str
+    diff: bytes
     untracked: tuple[UntrackedFile, ...]
+    num_untracked: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,8 +83,14 @@ class Provenance:
     git: GitState | None
 
 
-def collect_provenance(*, working_dir: Path | None = None) -> Provenance:
-    """Look at this process, its machine and the git tree of the working directory."""
+def collect_provenance(
+    *, working_dir: Path | None = None, exclude: Sequence[Path] = ()
+) -> Provenance:
+    """Look at this process, its machine and the git tree of the working directory.
+
+    Untracked files below the directories `exclude` are left out: the experiments themselves
+    are no part of the code, also where nobody told git to ignore them.
+    """
     directory = working_dir or Path.cwd()
     now = datetime.now().astimezone()
     return Provenance(
@@ -78,7 +104,7 @@ def collect_provenance(*, working_dir: Path | None = None) -> Provenance:
         python=platform.python_version(),
         python_path=sys.executable,
         packages=_list_packages(),
-        git=_read_git(directory),
+        git=_read_git(directory, exclude=[path.resolve() for path in exclude]),
     )
 
 
@@ -93,17 +119,32 @@ def write_provenance(experiment: ExperimentDir, provenance: Provenance) -> None:
     if provenance.git is not None:
         diff = values["git"].pop("diff")
         if diff:
-            write_text(directory / "uncommitted.patch", diff)
-        _copy_untracked(provenance.git, directory / "untracked")
+            (directory / "uncommitted.patch").write_bytes(diff)
+        copied = _copy_untracked(provenance.git, directory / "untracked")
+        values["git"]["untracked"] = [asdict(file) for file in copied]
     write_json(directory / "provenance.json", values)
 
 
-def _copy_untracked(git: GitState, target_dir: Path) -> None:
-    for file in git.untracked:
-        if file.copied:
-            target = target_dir / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(Path(git.top_dir) / file.path, target)
+def _copy_untracked(git: GitState, target_dir: Path) -> list[UntrackedFile]:
+    top_dir = Path(git.top_dir)
+    return [
+        _copy(file, source=top_dir / file.path, target=target_dir / file.path)
+        for file in git.untracked
+    ]
+
+
+def _copy(file: UntrackedFile, *, source: Path, target: Path) -> UntrackedFile:
+    """Copy a file, no more readable to others than it was; says what the copy holds."""
+    if not file.copied:
+        return file
+    try:
+        content, mode = source.read_bytes(), source.stat().st_mode & 0o777
+    except OSError:  # it has gone since
+        return replace(file, sha256=None, copied=False)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(mode=mode | 0o600)
+    target.write_bytes(content)
+    return replace(file, num_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _find_user() -> str:
@@ -118,49 +159,87 @@ def _list_packages() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
-def _read_git(directory: Path) -> GitState | None:
-    top = _git(directory, "rev-parse", "--show-toplevel")
-    if top is None:
+def _read_git(directory: Path, *, exclude: Sequence[Path]) -> GitState | None:
+    top = _git_text(directory, "rev-parse", "--show-toplevel")
+    if not top:
         return None
-    top_dir = Path(top.strip())
-    commit = _git(top_dir, "rev-parse", "--verify", "HEAD")
-    diff = (_git(top_dir, "diff", "HEAD", "--binary") or "") if commit else ""
-    listed = _git(top_dir, "ls-files", "--others", "--exclude-standard", "-z") or ""
-    untracked = _describe_untracked(top_dir, [name for name in listed.split("\0") if name])
+    top_dir = Path(top)
+    commit = _git_text(top_dir, "rev-parse", "--verify", "HEAD") or None
+    diff, problem = _read_diff(top_dir) if commit else (b"", "")
+    names = _list_untracked(top_dir, exclude=exclude)
+    if names is None:
+        problem = "; ".join([*filter(None, [problem]), "git could not list untracked files"])
     return GitState(
-        top_dir=str(top_dir),
-        commit=commit.strip() if commit else None,
-        branch=(_git(top_dir, "rev-parse", "--abbrev-ref", "HEAD") or "").strip(),
-        is_dirty=bool(diff or untracked),
+        top_dir=top,
+        commit=commit,
+        branch=_git_text(top_dir, "rev-parse", "--abbrev-ref", "HEAD") or "",
+        is_dirty=bool(diff or names or problem),
         diff=diff,
-        untracked=untracked,
+        untracked=_describe_untracked(top_dir, (names or [])[:MAX_UNTRACKED_FILES]),
+        num_untracked=len(names or []),
+        problem=problem,
     )
 
 
-def _describe_untracked(top_dir: Path, names: list[str]) -> tuple[UntrackedFile, ...]:
+def _read_diff(top_dir: Path) -> tuple[bytes, str]:
+    """What was changed since the commit, and what keeps it from being known."""
+    diff = _git(top_dir, "diff", *DIFF_OPTIONS, "HEAD")
+    if diff is None:
+        return b"", "git diff failed or took too long"
+    if len(diff) > MAX_DIFF_BYTES:
+        return b"", f"the diff was left out: {len(diff)} bytes, of {MAX_DIFF_BYTES} at most"
+    return diff, ""
+
+
+def _list_untracked(top_dir: Path, *, exclude: Sequence[Path]) -> list[str] | None:
+    listed = _git(top_dir, "ls-files", "--others", "--exclude-standard", "-z")
+    if listed is None:
+        return None
+    names = sorted(os.fsdecode(name) for name in listed.split(b"\0") if name)
+    root = top_dir.resolve()
+    # Where the tree itself lies below such a directory, nothing would be left.
+    below = [path for path in exclude if not root.is_relative_to(path)]
+    return [n for n in names if not any((root / n).is_relative_to(path) for path in below)]
+
+
+def _describe_untracked(top_dir: Path, names: Sequence[str]) -> tuple[UntrackedFile, ...]:
     files = []
     room = MAX_UNTRACKED_BYTES
-    for name in sorted(names):
-        path = top_dir / name
-        if not path.is_file():
-            continue
-        num_bytes = path.stat().st_size
-        copied = num_bytes <= min(MAX_UNTRACKED_FILE_BYTES, room)
-        room -= num_bytes if copied else 0
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if copied else None
-        files.append(UntrackedFile(name, num_bytes, sha256, copied))
+    for name in names:
+        file = _describe_file(top_dir, name, max_bytes=min(MAX_UNTRACKED_FILE_BYTES, room))
+        room -= file.num_bytes if file.copied else 0
+        files.append(file)
     return tuple(files)
 
 
-def _git(directory: Path, *arguments: str) -> str | None:
+def _describe_file(top_dir: Path, name: str, *, max_bytes: int) -> UntrackedFile:
+    """A file that is too large, that cannot be read, or that is none, is only named."""
+    path = top_dir / name
+    try:
+        num_bytes = path.stat().st_size
+        if not path.is_file() or num_bytes > max_bytes:
+            return UntrackedFile(name, num_bytes, None, copied=False)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return UntrackedFile(name, 0, None, copied=False)
+    return UntrackedFile(name, num_bytes, sha256, copied=True)
+
+
+def _git_text(directory: Path, *arguments: str) -> str | None:
+    output = _git(directory, *arguments)
+    return None if output is None else os.fsdecode(output).strip()
+
+
+def _git(directory: Path, *arguments: str) -> bytes | None:
     """What git printed; None where it failed, is missing or hangs."""
     try:
         done = subprocess.run(
             ["git", "-C", str(directory), *arguments],
             capture_output=True,
+            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},
             timeout=GIT_TIMEOUT_S,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.decode("utf-8", errors="replace")
+    return done.stdout

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from hpcexp.store.files import read_json, write_json
+from hpcexp.errors import HpcexpError
+from hpcexp.store.files import read_record, write_json
 from hpcexp.store.layout import RunDir
 
 
@@ -78,6 +79,12 @@ def read_status(run_dir: RunDir) -> RunStatus:
 
     Raises HpcexpError where the file is missing or damaged.
     """
-    known = {f.name for f in dataclasses.fields(RunStatus)}
-    values = {k: v for k, v in read_json(run_dir.status_path).items() if k in known}
-    return RunStatus(**{**values, "state": State(values["state"])})
+    status = read_record(run_dir.status_path, RunStatus)
+    try:
+        state = State(status.state)
+    except ValueError as error:
+        raise HpcexpError(
+            f"{run_dir.status_path}: damaged, or of a newer hpcexp (state {status.state!r}; "
+            f"known are {', '.join(State)})"
+        ) from error
+    return dataclasses.replace(status, state=state)

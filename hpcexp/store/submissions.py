@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpcexp.store.files import read_json, write_json
+from hpcexp.store.files import build_record, read_record, write_json
 from hpcexp.store.layout import ExperimentDir
 
 
@@ -46,13 +46,16 @@ def make_submission(
     bundles: Sequence[Sequence[str]],
     driver: Driver | None = None,
 ) -> Submission:
-    """A new record. Its job name is unique on the cluster, and the same in a dry run."""
+    """A new record. Its job name is unique on the cluster, and the same in a dry run.
+
+    It begins with the template's name, since squeue shows eight letters of it.
+    """
     place = hashlib.blake2s(str(experiment.path.resolve()).encode(), digest_size=3).hexdigest()
     frozen = tuple(tuple(bundle) for bundle in bundles)
     return Submission(
         id=f"submission_{number:03d}",
         executor=executor,
-        job_name=f"{experiment.name}.{number}.{place}",
+        job_name=f"{experiment.short_name}.{experiment.timestamp}.{number}.{place}",
         created=time.time(),
         bundles=frozen,
         driver=driver,
@@ -66,12 +69,19 @@ def write_submission(experiment: ExperimentDir, submission: Submission) -> None:
 
 
 def read_submission(experiment: ExperimentDir, submission_id: str) -> Submission:
-    """One record."""
-    values = read_json(experiment.submission_path(submission_id))
-    bundles = tuple(tuple(bundle) for bundle in values.pop("bundles"))
-    driver = Driver(**values.pop("driver")) if values.get("driver") else None
-    job_ids = tuple(values.pop("job_ids"))
-    return Submission(**{**values, "bundles": bundles, "job_ids": job_ids, "driver": driver})
+    """One record.
+
+    Raises HpcexpError where it is missing or damaged.
+    """
+    path = experiment.submission_path(submission_id)
+    read = read_record(path, Submission)
+    driver = build_record(read.driver, Driver, path=path) if read.driver is not None else None
+    return dataclasses.replace(
+        read,
+        bundles=tuple(tuple(bundle) for bundle in read.bundles),
+        job_ids=tuple(read.job_ids),
+        driver=driver,
+    )
 
 
 def read_submissions(experiment: ExperimentDir) -> list[Submission]:

@@ -29,9 +29,13 @@ class BundleJob:
 
 def requeue_this_job() -> None:
     """Ask Slurm to start this job again under its id; `hpcexp resume` is the other way."""
-    job_id = os.environ["SLURM_JOB_ID"]
+    job_id = os.environ.get("SLURM_JOB_ID", "")
     if "SLURM_ARRAY_JOB_ID" in os.environ:
         job_id = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    done = subprocess.run(["scontrol", "requeue", job_id], capture_output=True, text=True)
-    if done.returncode:
-        logger.error("cannot requeue job %s: %s", job_id, done.stderr.strip())
+    try:
+        done = subprocess.run(["scontrol", "requeue", job_id], capture_output=True, text=True)
+        problem = done.stderr.strip() if done.returncode else ""
+    except OSError as error:
+        problem = f"scontrol: {error.strerror}"
+    if problem:
+        logger.error("cannot requeue job %s (%s); continue with hpcexp resume", job_id, problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import sys
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError
+from hpcexp.errors import HpcexpError, SupersededError, UsageError
 from hpcexp.store.experiment import RunConfig, read_run_config
 from hpcexp.store.layout import RunDir
 from hpcexp.store.ownership import Ownership, acquire
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpcexp.worker")
 
+CHECKPOINT_VARIABLE = "HPCEXP_CHECKPOINT_EVERY_S"
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 
@@ -36,23 +38,34 @@ def train_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int) 
     of the run (a wrong shape, no memory, a full disk) is written down as `failed`, with its
     traceback in the log, and does not reach the caller: the next run of the bundle goes on.
     """
+    interruption.begin_run()
+    try:
+        _train_unless_done(run_dir, interruption, num_threads)
+    except SupersededError as error:
+        # Said to the job's log only: the attempt's lies in the run's directory.
+        logger.warning("%s; stopping without another write", error)
+    except HpcexpError as error:
+        logger.warning("%s", error)
+    except Exception:
+        logger.exception("%s: how it ended could not be written down", run_dir.name)
+
+
+def _train_unless_done(run_dir: RunDir, interruption: Interruption, num_threads: int) -> None:
+    if _is_done(run_dir):
+        return
+    ownership = acquire(run_dir)
+    # Looked at again: another attempt may have ended it just before it gave it up.
+    if not _is_done(run_dir):
+        with _logging_to(run_dir.log_path(ownership.attempt)):
+            _train_owned(ownership, read_status(run_dir), interruption, num_threads)
+    ownership.release()
+
+
+def _is_done(run_dir: RunDir) -> bool:
     status = read_status(run_dir)
     if status.is_finished:
         logger.info("%s is %s already", run_dir.name, status.state)
-        return
-    try:
-        ownership = acquire(run_dir)
-    except RunOwnedError as error:
-        logger.warning("%s", error)
-        return
-    interruption.begin_run()
-    with _logging_to(run_dir.log_path(ownership.attempt)):
-        try:
-            _train_owned(ownership, status, interruption, num_threads)
-        except SupersededError as error:
-            logger.warning("%s; stopping without another write", error)
-            return
-        ownership.release()
+    return status.is_finished
 
 
 def _train_owned(
@@ -87,6 +100,7 @@ def _train_owned(
     except SupersededError:
         raise
     except Exception as error:
+        ownership.check()  # what a newer attempt caused by deleting our files is no failure
         logger.error("%s", traceback.format_exc())
         reason, hint = explain(error)
         sink.end(state=State.FAILED, reason=reason, hint=hint)
@@ -121,8 +135,26 @@ def _fit(
         load_workload(config.workload, hyperparameters),
         streams=RandomStreams(config.seed, config.rand_init),
         sink=sink,
-        options=FitOptions(device=device),
+        options=FitOptions(device=device, checkpoint_every_s=find_checkpoint_interval_s()),
     )
+
+
+def find_checkpoint_interval_s() -> float:
+    """Seconds between checkpoints: `HPCEXP_CHECKPOINT_EVERY_S`, else 300. It changes no number.
+
+    Raises UsageError for what is no number of seconds.
+    """
+    text = os.environ.get(CHECKPOINT_VARIABLE, "300")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise UsageError(
+            f"{CHECKPOINT_VARIABLE}={text!r} is no number of seconds, such as 60; "
+            "unset it for a checkpoint every 300 s"
+        )
+    return seconds
 
 
 def _never_started(sink: RunDirSink, reason: str) -> FitResult:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import sys
 import time
 from collections.abc import Sequence
 from math import isfinite
@@ -24,6 +26,7 @@ from hpcexp.worker.interruption import Interruption
 logger = logging.getLogger("hpcexp.worker")
 
 STATUS_EVERY_S = 1.0
+FLUSH_EVERY_S = 10.0
 LOG_EVERY_S = 15.0
 
 
@@ -38,7 +41,7 @@ class RunDirSink:
         self.writer: MetricsWriter | None = None
         self.begun = time.monotonic()
         self.trained_before_s = status.trained_s
-        self.next_status = self.next_log = 0.0
+        self.next_status = self.next_flush = self.next_log = 0.0
 
     def load_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint that is whole."""
@@ -51,20 +54,31 @@ class RunDirSink:
             if checkpoint["seed"] != self.seed:
                 raise HpcexpError(f"{path}: of another seed ({checkpoint['seed']})")
             step = checkpoint["step"]
-            self.ownership.check()
-            claim_checkpoint(self.run_dir, path, attempt=self.ownership.attempt, step=step)
-            logger.info("continuing from step %d (%s)", step, path.name)
+            with self.ownership.writing():
+                claim_checkpoint(self.run_dir, path, attempt=self.ownership.attempt, step=step)
+                logger.info("continuing from step %d (%s)", step, path.name)
             return checkpoint
         return None
 
     def save_checkpoint(self, checkpoint: Checkpoint, *, step: int) -> None:
-        """Keep a checkpoint, and the one before it."""
-        self.ownership.check()
+        """Keep a checkpoint, and the one before it.
+
+        Its bytes are written aside without the run's lock, since that may take long, and
+        get their name under it.
+        """
+        assert self.writer is not None
+        with self.ownership.writing():
+            self._flush()  # a checkpoint promises that the rows before it are on disk
         self.run_dir.checkpoints_dir.mkdir(exist_ok=True)
         path = self.run_dir.checkpoint_path(attempt=self.ownership.attempt, step=step)
-        write_checkpoint(path, checkpoint)
-        with self.ownership.writing():
-            remove_old_checkpoints(self.run_dir)
+        aside = path.with_name(f".{path.name}.written.tmp")
+        try:
+            write_checkpoint(aside, checkpoint)
+            with self.ownership.writing():
+                aside.replace(path)
+                remove_old_checkpoints(self.run_dir)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def start(self, columns: Sequence[str], *, resume_step: int | None) -> None:
         """Begin this attempt's metrics file with the older rows that count."""
@@ -74,6 +88,9 @@ class RunDirSink:
             columns=columns,
             resume_step=resume_step,
             check=self.ownership.check,
+            # The rows are flushed here, under the run's lock, and not when the writer sees fit.
+            flush_rows=sys.maxsize,
+            flush_seconds=math.inf,
         )
 
     def record(self, rows: Sequence[Row], progress: Progress) -> None:
@@ -82,7 +99,6 @@ class RunDirSink:
         now = time.time()
         if rows:
             self.writer.append([MetricsRow(r.epoch, r.step, r.split, now, r.values) for r in rows])
-            self.writer.flush()
         self._update_status(rows, progress)
         if time.monotonic() >= self.next_status or progress.step == progress.num_steps:
             self.write_status()
@@ -97,13 +113,16 @@ class RunDirSink:
         """Write the last status of this attempt."""
         self.status = self.status.replace(ended=time.time(), trained_s=self._trained_s(), **changes)
         with self.ownership.writing():
-            write_status(self.run_dir, self.status)
+            try:
+                self._flush()
+            finally:
+                write_status(self.run_dir, self.status)
         return self.status
 
     def close(self) -> None:
-        """Close the metrics file."""
+        """Close the metrics file; rows that could not be written are given up."""
         if self.writer is not None:
-            self.writer.close()
+            self.writer.abandon()
 
     def _update_status(self, rows: Sequence[Row], progress: Progress) -> None:
         validated = [row for row in rows if row.split == "validate"]
@@ -123,16 +142,24 @@ class RunDirSink:
 
     def write_status(self) -> None:
         """Write the status as it is, show life, and look for a request to cancel."""
+        now = time.monotonic()
         with self.ownership.writing():
             write_status(self.run_dir, self.status)
             self.ownership.show_life()
-        now = time.monotonic()
+            if now >= self.next_flush:
+                self._flush()
+            if now >= self.next_log:
+                self.next_log = now + LOG_EVERY_S
+                logger.info("%s", describe_progress(self.status))
         self.next_status = now + STATUS_EVERY_S
-        if now >= self.next_log:
-            self.next_log = now + LOG_EVERY_S
-            logger.info("%s", describe_progress(self.status))
         if self.run_dir.cancel_path.exists():
             self.stop.cancel()
+
+    def _flush(self) -> None:
+        """Write the rows that wait and wait for the disk; to be called under the run's lock."""
+        if self.writer is not None:
+            self.writer.flush()
+        self.next_flush = time.monotonic() + FLUSH_EVERY_S
 
     def _trained_s(self) -> float:
         return self.trained_before_s + time.monotonic() - self.begun

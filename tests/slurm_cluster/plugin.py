@@ -1,7 +1,7 @@
 """The cluster as a pytest fixture: pytest_plugins = ["tests.slurm_cluster.plugin"]."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -43,9 +43,13 @@ def find_obstacle() -> str | None:
     return None
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+# The outermost wrapper, so that this comes after pytest's own summary.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> Generator[None, object, object]:
     """Say at the end which part of the suite did not run, and how to run it."""
+    result = yield
     skipped = [
         report
         for report in terminalreporter.getreports("skipped")
@@ -53,7 +57,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if skipped:
         terminalreporter.write_line(
-            f"{len(skipped)} cluster tests (marker {MARKER}) were skipped; "
-            "to run them on a real Slurm on this machine: make test-cluster",
+            f"{len(skipped)} tests on a real Slurm (marker {MARKER}) were skipped; "
+            "to run them on this machine: make test-cluster",
             yellow=True,
         )
+    return result

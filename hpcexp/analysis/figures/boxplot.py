@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 
 from hpcexp.analysis.figures import style
 from hpcexp.analysis.figures.drawing import Drawing
+from hpcexp.analysis.figures.page import (
+    NORMAL,
+    RIGHT,
+    THRESHOLD_WIDTH,
+    as_plain_text,
+    finish_page,
+    make_figure,
+)
 from hpcexp.analysis.frames import STILL_TRAINING, Results
 from hpcexp.analysis.groups import GroupAxis
 from hpcexp.analysis.losses import describe_loss, is_loss
@@ -25,9 +33,9 @@ BOX_WIDTH = 0.62
 SPREAD = 0.36
 MIN_LOG_SPAN = 10.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
-_HEIGHT = 4.4  # inches
-_POINT: dict[str, Any] = {"s": 20.0, "linewidths": 0.7, "zorder": 3.0}
+_AXES_HEIGHT = 3.2  # inches
 _MARKERS = {"beyond": "^", "diverged": "X"}
+_SIZES = {"beyond": 42.0, "diverged": 42.0}
 
 
 def draw_boxplots(results: Results) -> Iterator[Drawing]:
@@ -65,15 +73,13 @@ def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metr
     ax.set_ylim(limits.low, limits.high)
     if limits.is_log:
         style.label_log_axis(ax)
-    groups = [table[table["group"] == name] for name in axis.names]
-    for place, (group, colour) in enumerate(zip(groups, style.choose_colours(axis), strict=True)):
-        _draw_box(ax, group, place=place, colour=colour, top=limits.high)
-        _draw_points(ax, group, place=place, colour=colour, cap=metric.cap)
+    style.label_groups(ax, axis, notes=describe_groups(table, axis=axis, metric=metric))
+    _draw_boxes(ax, table, axis=axis, top=limits.high)
+    _draw_points(ax, table, axis=axis, cap=metric.cap)
     if metric.success_below is not None:
         style.draw_threshold(ax, metric.success_below)
-    style.tidy(ax)
-    ax.set_ylabel(metric.title, fontsize=style.NORMAL)
-    return style.label_groups(ax, axis, notes=[describe_group(g, metric) for g in groups])
+    ax.set_ylabel(as_plain_text(metric.title), fontsize=NORMAL)
+    return style.tidy(ax)
 
 
 @dataclass(frozen=True)
@@ -101,16 +107,9 @@ def choose_limits(values: NDArray[np.float64], metric: Metric) -> Limits:
     return Limits(0 if low >= 0 else low - 0.06 * span, high + 0.06 * span, is_log=False)
 
 
-def describe_group(group: pd.DataFrame, metric: Metric) -> str:
-    """Lines below a box: `n = 6`, and what is not an ordinary point: `1 diverged`, `2 running`."""
-    final = group.loc[group["is_final"], "value"]
-    lines = [f"n = {len(final)}"]
-    if metric.cap is not None:
-        beyond = int(((final > metric.cap) & np.isfinite(final)).sum())
-        lines += [f"{beyond} above {metric.cap:g}"] if beyond else []
-    named = [s for s in STATES if s not in FINISHED - {State.DIVERGED}]
-    counts = group["state"].value_counts()
-    return "\n".join([*lines, *(f"{counts[s]} {s}" for s in named if counts.get(s, 0))])
+def describe_groups(table: pd.DataFrame, *, axis: GroupAxis, metric: Metric) -> list[str]:
+    """Lines below each box: `n = 6`, and what is no ordinary point: `1 diverged`, `2 running`."""
+    return [_describe_group(table[table["group"] == name], metric) for name in axis.names]
 
 
 def spread_points(rand_init: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -121,17 +120,30 @@ def spread_points(rand_init: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(SPREAD * ((0.5 + rand_init * _GOLDEN) % 1 - 0.5), np.float64)
 
 
+def _describe_group(group: pd.DataFrame, metric: Metric) -> str:
+    lines = [f"n = {group['is_final'].sum()}"]
+    beyond = int((_is_beyond(group["value"].to_numpy(np.float64), metric.cap)).sum())
+    lines += [f"{beyond} above {metric.cap:g}"] if beyond else []
+    counts = group["state"].value_counts()
+    named = [s for s in STATES if s not in FINISHED - {State.DIVERGED}]
+    return "\n".join([*lines, *(f"{counts[s]} {s}" for s in named if counts.get(s, 0))])
+
+
 def _draw_one(results: Results, metric: Metric, *, stem: str) -> Iterator[Drawing]:
     table = make_box_table(results, metric)
     if not np.isfinite(table["value"]).any():
         return
     axis = results.group_axis
-    figure, (ax,) = style.make_figure(width=style.choose_width(len(axis.names)), height=_HEIGHT)
-    title = f"final {metric.title}, {table['is_final'].sum()} of {len(table)} runs"
-    style.add_headline(figure, results.plan.question)
-    style.set_title(ax, title)
+    notes = describe_groups(table, axis=axis, metric=metric)
+    figure, (ax,) = make_figure(
+        axes_width=style.choose_axes_width(axis, notes),
+        axes_height=_AXES_HEIGHT,
+        right=RIGHT if metric.success_below is None else RIGHT + THRESHOLD_WIDTH,
+    )
     draw_boxplot(ax, table, axis=axis, metric=metric)
-    style.add_footnote(figure, f"{results.experiment.name}. {_explain(table, metric)}")
+    style.set_title(ax, f"final {metric.title}, {table['is_final'].sum()} of {len(table)} runs")
+    footnote = f"{results.experiment.name}. {_explain(table, metric)}"
+    finish_page(figure, headline=results.plan.question, footnote=footnote)
     yield Drawing(stem, figure, table)
 
 
@@ -139,7 +151,7 @@ def _explain(table: pd.DataFrame, metric: Metric) -> str:
     """What the signs mean that occur."""
     parts = ["Point: a run. Box: quartiles and median; whiskers: all finished runs"]
     values, is_final = table["value"], table["is_final"]
-    if metric.cap is not None and (num := int(((values > metric.cap) & np.isfinite(values)).sum())):
+    if num := int(_is_beyond(values.to_numpy(np.float64), metric.cap).sum()):
         parts.append(
             f"triangle: above {metric.cap:g}, beyond the axis ({num} of {len(table)} runs)"
         )
@@ -154,25 +166,33 @@ def _list_final_metrics(runs: pd.DataFrame) -> list[str]:
     return [str(c).removeprefix("final.") for c in runs if str(c).startswith("final.")]
 
 
-def _draw_box(ax: Axes, group: pd.DataFrame, *, place: int, colour: str, top: float) -> None:
-    final = describe_distribution(group.loc[group["is_final"], "value"])
-    if final.n == 0:
-        return
+def _is_beyond(values: NDArray[np.float64], cap: float | None) -> NDArray[np.bool_]:
+    """Which values, (runs,), are numbers beyond the axis."""
+    limit = math.inf if cap is None else cap
+    return np.isfinite(values) & (values > limit)
+
+
+def _draw_boxes(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, top: float) -> None:
+    final = table[table["is_final"]]
+    found = [describe_distribution(final.loc[final["group"] == g, "value"]) for g in axis.names]
+    places = [place for place, distribution in enumerate(found) if distribution.n]
     drawn = ax.bxp(
-        [_make_box(final, top=top)],
-        positions=[place],
+        [_make_box(found[place], top=top) for place in places],
+        positions=places,
         widths=BOX_WIDTH,
         showfliers=False,
         patch_artist=True,
         manage_ticks=False,
-        boxprops={"facecolor": (colour, 0.22), "edgecolor": colour, "linewidth": 1},
-        medianprops={"color": colour, "linewidth": 2.2},
-        whiskerprops={"color": colour, "linewidth": 1},
-        capprops={"color": colour, "linewidth": 1},
+        medianprops={"linewidth": 2.2},
     )
+    colours = style.choose_colours(axis)
     for kind, artists in drawn.items():
-        for artist in artists:
-            artist.set_gid(f"{kind}:{place}")
+        per_box = max(1, len(artists) // max(1, len(places)))  # two whiskers, two caps
+        for number, artist in enumerate(artists):
+            place = places[number // per_box]
+            artist.set(color=colours[place], gid=f"{kind}:{place}")
+            if kind == "boxes":
+                artist.set(facecolor=(colours[place], 0.22))
 
 
 def _make_box(final: Distribution, *, top: float) -> dict[str, Any]:
@@ -187,41 +207,43 @@ def _make_box(final: Distribution, *, top: float) -> dict[str, Any]:
     return {name: top if math.isinf(value) else value for name, value in statistics.items()}
 
 
-def _draw_points(
-    ax: Axes, group: pd.DataFrame, *, place: int, colour: str, cap: float | None
-) -> None:
-    x = place + spread_points(group["rand_init"].to_numpy(np.int64))
-    values, is_final = group["value"].to_numpy(np.float64), group["is_final"].to_numpy(bool)
-    beyond = np.isfinite(values) & (values > (math.inf if cap is None else cap))
+def _draw_points(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, cap: float | None) -> None:
+    """Every run; one whose value is no place on the axis is marked at its top edge."""
+    values = table["value"].to_numpy(np.float64)
+    is_final = table["is_final"].to_numpy(bool)
+    beyond = _is_beyond(values, cap)
     inside = np.isfinite(values) & ~beyond
-    for gid, chosen, face in (
-        ("final", inside & is_final, colour),
-        ("so_far", inside & ~is_final, "none"),
-    ):
-        edge = "white" if gid == "final" else colour
+    places = table["group"].cat.codes.to_numpy(np.int64)
+    x = places + spread_points(table["rand_init"].to_numpy(np.int64))
+    colours = np.array(style.choose_colours(axis))[places]
+    for gid, chosen in (("final", inside & is_final), ("so_far", inside & ~is_final)):
+        _scatter(ax, x[chosen], values[chosen], colours[chosen], kind=gid)
+    edge = ax.get_xaxis_transform()
+    for gid, chosen in (("beyond", beyond), ("diverged", np.isinf(values))):
+        _scatter(ax, x[chosen], np.ones(chosen.sum()), colours[chosen], kind=gid, transform=edge)
+
+
+def _scatter(
+    ax: Axes,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    colours: NDArray[np.str_],
+    *,
+    kind: str,
+    **options: Any,
+) -> None:
+    if len(x):
+        hollow = kind == "so_far"
         ax.scatter(
-            x[chosen],
-            values[chosen],
-            facecolors=face,
-            edgecolors=edge,
+            x,
+            y,
+            s=_SIZES.get(kind, 20.0),
+            marker=_MARKERS.get(kind, "o"),
+            facecolors="none" if hollow else list(colours),
+            edgecolors=list(colours) if hollow else "white",
+            linewidths=0.7,
+            zorder=3,
             clip_on=False,
-            gid=f"{gid}:{place}",
-            **_POINT,
+            gid=kind,
+            **options,
         )
-    _draw_at_top(ax, x[beyond], kind="beyond", place=place, colour=colour)
-    _draw_at_top(ax, x[np.isinf(values)], kind="diverged", place=place, colour=colour)
-
-
-def _draw_at_top(ax: Axes, x: NDArray[np.float64], *, kind: str, place: int, colour: str) -> None:
-    """Runs whose value is no place on the axis: marked at its top edge."""
-    ax.scatter(
-        x,
-        np.ones(len(x)),
-        transform=ax.get_xaxis_transform(),
-        marker=_MARKERS[kind],
-        facecolors=colour,
-        edgecolors="white",
-        clip_on=False,
-        gid=f"{kind}:{place}",
-        **(_POINT | {"s": 42.0}),
-    )

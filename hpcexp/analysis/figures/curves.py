@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hpcexp.analysis.curves import (
@@ -21,6 +20,15 @@ from hpcexp.analysis.curves import (
 )
 from hpcexp.analysis.figures import style
 from hpcexp.analysis.figures.drawing import Drawing
+from hpcexp.analysis.figures.page import (
+    NORMAL,
+    RIGHT,
+    THRESHOLD_WIDTH,
+    as_plain_text,
+    finish_page,
+    make_figure,
+    measure,
+)
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.groups import GroupAxis
 from hpcexp.analysis.losses import TOTAL_LOSS, describe_loss
@@ -28,8 +36,9 @@ from hpcexp.analysis.losses import TOTAL_LOSS, describe_loss
 MAX_GROUPS_WITH_RUNS = 8
 """With more groups only their medians are drawn: lines of single runs would hide them."""
 
-_PANEL_WIDTH, _LEGEND_WIDTH, _HEIGHT = 4.8, 1.3, 4.2  # inches
-_ENTRY_HEIGHT = 0.17
+_AXES_WIDTH, _AXES_HEIGHT = 4.2, 3.2  # inches
+_ENTRY_HEIGHT, _LEGEND_GAP = 0.18, 0.15  # inches
+_HANDLE_LENGTH = 2.6  # widths of a letter: dash patterns stay apart
 _SPLIT_TITLES = {"train": "training", "validate": "validation"}
 
 
@@ -82,27 +91,30 @@ def draw_curves(
         median = take_median(group)
         drawn = np.isfinite(median)
         (line,) = ax.plot(curves.epoch[drawn], median[drawn], color=colour, linewidth=1.9, zorder=3)
-        label = style.as_plain_text(axis.labels[place])
+        label = as_plain_text(axis.labels[place])
         line.set(linestyle=styles[place], label=label, gid=f"median:{place}")
     _limit_range(ax, curves, scale=scale)
     averaged = f"epoch (means over {curves.window} epochs)" if curves.window > 1 else "epoch"
-    ax.set_xlabel(averaged, fontsize=style.NORMAL)
+    ax.set_xlabel(averaged, fontsize=NORMAL)
     ax.set_xlim(0, max(float(curves.epoch[-1] + curves.window / 2), 1.0))
     return style.tidy(ax)
 
 
-def add_legend(figure: Figure, ax: Axes, *, axis: GroupAxis) -> None:
-    """The groups' names, outside of the axes, so that they hide no data."""
-    handles, labels = ax.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        loc="outside right upper",
-        title=style.as_plain_text(axis.title) or None,
-        fontsize=style.NORMAL,
-        title_fontsize=style.NORMAL,
+def add_legend(ax: Axes, *, axis: GroupAxis, gap: float = _LEGEND_GAP) -> Axes:
+    """The groups' names right of the axes, `gap` inches away, so that they hide no data."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(1 + gap / (ax.get_position().width * figure.get_figwidth()), 1.0),
+        borderaxespad=0,
+        title=as_plain_text(axis.title) or None,
+        fontsize=NORMAL,
+        title_fontsize=NORMAL,
         frameon=False,
+        handlelength=_HANDLE_LENGTH,
     )
+    return ax
 
 
 def _draw_panels(
@@ -110,26 +122,35 @@ def _draw_panels(
 ) -> Iterator[Drawing]:
     if not panels:
         return
-    axis, metric = results.group_axis, results.metric
-    figure, axes = style.make_figure(
-        width=_PANEL_WIDTH * len(panels) + _LEGEND_WIDTH,
-        height=max(_HEIGHT, _ENTRY_HEIGHT * (len(axis.names) + 4)),
+    axis, threshold = results.group_axis, results.metric.success_below if cap else None
+    gap = _LEGEND_GAP if threshold is None else _LEGEND_GAP + THRESHOLD_WIDTH
+    figure, axes = make_figure(
+        axes_width=_AXES_WIDTH,
+        axes_height=max(_AXES_HEIGHT, _ENTRY_HEIGHT * (len(axis.names) + 1.5)),
+        right=gap + _measure_legend(axis) + RIGHT,
         num_columns=len(panels),
     )
     for ax, curves in zip(axes, panels, strict=True):
-        draw_curves(ax, curves, axis=axis, scale="log" if cap is None else "linear")
-        style.set_title(ax, _SPLIT_TITLES[curves.split] if len(panels) > 1 else title)
-        ax.set_ylabel(title, fontsize=style.NORMAL)
-        if cap is not None:
+        draw_curves(ax, curves, axis=axis, scale="linear" if cap else "log")
+        style.set_title(ax, _SPLIT_TITLES[curves.split])
+        ax.set_ylabel(as_plain_text(title), fontsize=NORMAL)
+        if cap:
             ax.set_ylim(0, cap)
-            if metric.success_below is not None:
-                style.draw_threshold(ax, metric.success_below)
-    if cap is None:
+        if threshold is not None:
+            style.draw_threshold(ax, threshold)
+    if not cap:
         _share_range(axes)
-    style.add_headline(figure, results.plan.question)
-    add_legend(figure, axes[0], axis=axis)
-    style.add_footnote(figure, f"{results.experiment.name}. {_explain(panels, axis)}")
+    add_legend(axes[-1], axis=axis, gap=gap)
+    footnote = f"{results.experiment.name}. {_explain(panels, axis)}"
+    finish_page(figure, headline=results.plan.question, footnote=footnote)
     yield Drawing(stem, figure, join_frames(panels, results))
+
+
+def _measure_legend(axis: GroupAxis) -> float:
+    """Inches that the legend is wide: its widest label and the line before it, or its title."""
+    widest = max(measure(as_plain_text(label), fontsize=NORMAL)[0] for label in axis.labels)
+    line = (_HANDLE_LENGTH + 1.5) * NORMAL / 72
+    return max(widest + line, measure(as_plain_text(axis.title), fontsize=NORMAL)[0] + 0.1)
 
 
 def _share_range(axes: Sequence[Axes]) -> None:

@@ -34,19 +34,12 @@ class Drawing:
 def save_drawing(drawing: Drawing, *, plots_dir: Path) -> tuple[Path, ...]:
     """Write PDF (fonts embedded), PNG and CSV, each whole or not at all."""
     plots_dir.mkdir(exist_ok=True)
-    _fix_layout(drawing.figure)
     paths = [plots_dir / f"{drawing.stem}.{suffix}" for suffix in ("pdf", "png", "csv")]
     pdf_path, png_path, csv_path = paths
     _write_bytes(pdf_path, _render(drawing.figure, "pdf"))
     _write_bytes(png_path, _render(drawing.figure, "png"))
     write_text(csv_path, drawing.table.to_csv(index=False))
     return tuple(paths)
-
-
-def _fix_layout(figure: Figure) -> None:
-    """Lay out once instead of once for each format: it takes as long as drawing."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
 
 
 def _render(figure: Figure, suffix: str) -> bytes:

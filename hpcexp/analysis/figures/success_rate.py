@@ -11,11 +11,12 @@ from matplotlib.ticker import PercentFormatter
 
 from hpcexp.analysis.figures import style
 from hpcexp.analysis.figures.drawing import Drawing
+from hpcexp.analysis.figures.page import NORMAL, finish_page, make_figure
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.groups import GroupAxis
 from hpcexp.analysis.summary import CONFIDENCE, summarise
 
-_HEIGHT = 3.9  # inches
+_AXES_HEIGHT = 2.8  # inches
 _CAP_POINTS = 4.0
 
 
@@ -26,14 +27,15 @@ def draw_success_rates(results: Results) -> Iterator[Drawing]:
     if metric.success_below is None or not table["n"].any():
         return
     axis = results.group_axis
-    figure, (ax,) = style.make_figure(width=style.choose_width(len(axis.names)), height=_HEIGHT)
-    title = f"{metric.success_title}: {metric.title} < {metric.success_below:g}"
-    style.add_headline(figure, results.plan.question)
-    style.set_title(ax, title)
+    figure, (ax,) = make_figure(
+        axes_width=style.choose_axes_width(axis, _count(table)), axes_height=_AXES_HEIGHT
+    )
     draw_success_rate(ax, table, axis=axis)
-    style.add_footnote(
+    style.set_title(ax, f"{metric.success_title}: {metric.title} < {metric.success_below:g}")
+    finish_page(
         figure,
-        f"{results.experiment.name}. Lines: {CONFIDENCE:.0%} interval (Wilson). "
+        headline=results.plan.question,
+        footnote=f"{results.experiment.name}. Lines: {100 * CONFIDENCE:.0f} % interval (Wilson). "
         "Diverged runs are failures; unfinished runs do not count.",
     )
     yield Drawing("success_rate", figure, table)
@@ -48,11 +50,14 @@ def draw_success_rate(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis) -> Axes
             _draw_rate(ax, place, row, colour=colour)
     ax.set_ylim(0, 1)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set_ylabel("successful runs", fontsize=style.NORMAL)
+    ax.set_ylabel("successful runs", fontsize=NORMAL)
     style.tidy(ax)
+    return style.label_groups(ax, axis, notes=_count(table))
+
+
+def _count(table: pd.DataFrame) -> list[str]:
     pairs = zip(table["num_successes"].tolist(), table["n"].tolist(), strict=True)
-    notes = [f"{num_successes}/{n}" if n else "n = 0" for num_successes, n in pairs]
-    return style.label_groups(ax, axis, notes=notes)
+    return [f"{num_successes}/{n}" if n else "n = 0" for num_successes, n in pairs]
 
 
 def _draw_rate(ax: Axes, place: int, row: Mapping[Any, Any], *, colour: str) -> None:

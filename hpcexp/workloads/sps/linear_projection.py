@@ -21,9 +21,10 @@ def measure_linear_projection(latents_NZ: Tensor, truth_ND: Tensor) -> Tensor:
     Raises ValueError where a coordinate of the truth is constant.
     """
     truth = truth_ND.to(torch.float64)
-    truth = truth - truth.mean(dim=0)
-    if bool((truth == 0).all(dim=0).any()):
+    # Asked before centring: the mean's rounding can turn a constant into noise.
+    if bool((truth == truth[0]).all(dim=0).any()):
         raise ValueError("a coordinate of the truth is constant: there is nothing to fit")
+    truth = truth - truth.mean(dim=0)
     truth = truth / truth.std(dim=0, correction=0)
     latents = latents_NZ.to(torch.float64)
     if not bool(torch.isfinite(latents).all()):
@@ -35,11 +36,12 @@ def measure_linear_projection(latents_NZ: Tensor, truth_ND: Tensor) -> Tensor:
 
 def _orthonormal_basis(latents_NZ: Tensor) -> Tensor:
     """An orthonormal basis of the centred latents' column space, without collapsed directions."""
+    # Scaling makes both cuts independent of the latents' units, and no square overflows.
     magnitude_Z = latents_NZ.abs().amax(dim=0)
-    centred = latents_NZ - latents_NZ.mean(dim=0)
+    unit = latents_NZ / torch.where(magnitude_Z > 0, magnitude_Z, 1.0)
+    centred = unit - unit.mean(dim=0)
     spread_Z = centred.square().mean(dim=0).sqrt()
-    alive_Z = spread_Z > COLLAPSED * magnitude_Z
-    # Scaling makes the cut below independent of the latents' units.
+    alive_Z = spread_Z > COLLAPSED
     scaled = torch.where(alive_Z, centred / torch.where(alive_Z, spread_Z, 1.0), 0.0)
     left_NZ, singular_Z, _ = torch.linalg.svd(scaled, full_matrices=False)
     kept_Z = singular_Z > COLLAPSED * len(latents_NZ) ** 0.5

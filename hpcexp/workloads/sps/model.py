@@ -64,10 +64,10 @@ class Decoder(nn.Module):
 
 
 class TanhCell(nn.Module):
-    """h' = tanh(W x + U h + b), initialised as torch.nn.RNNCell is.
+    """h' = tanh(W x + U h + b): torch.nn.RNNCell with its two biases, which add up, as one.
 
-    Written out because RNNCell has no batching rule: as lanes of one program it would be
-    run lane by lane.
+    Initialised as there: uniform within 1 / sqrt(width). Written out because RNNCell has
+    no batching rule: as lanes of one program it would be run lane by lane.
     """
 
     def __init__(self, input_dim: int, width: int) -> None:

@@ -1,0 +1,62 @@
+# `make demo` and `make test` are complete on a fresh machine; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+
+# PYTHON=... chooses; else the first that is 3.11 to 3.13 and can make an environment.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	>/dev/null 2>&1 && { echo $$p; break; }; done)
+
+.PHONY: help demo test check test-cluster lock bench clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.installed  ## Install, train the quickstart on this machine, and draw it (minutes)
+	$(BIN)/hpcexp launch templates/quickstart.yaml --local
+	$(BIN)/hpcexp plot quickstart
+
+test: check  ## Everything: style, types, layers, and all tests, the cluster's included
+	.ci/install-slurm
+	$(BIN)/python -m pytest -m "not slurm and not slow" -n $(WORKERS)
+	$(BIN)/python -m pytest -m "slurm and not slow"
+
+check: $(VENV)/.installed-dev  ## Style, types and layers, as pre-commit runs them
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-cluster: $(VENV)/.installed-dev  ## Install Debian's Slurm here (as root), and run the cluster tests
+	.ci/install-slurm --yes
+	$(BIN)/python -m pytest -m "slurm and not slow"
+
+bench: $(VENV)/.installed-dev  ## Every benchmark; prints tables of ratios
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+lock: $(VENV)/.installed-dev  ## Write constraints.txt from what is installed
+	{ echo "# What was tested: written by 'make lock'."; \
+	  $(BIN)/pip freeze --exclude-editable | sed -E 's/^(torch==[0-9.]+)\+.*/\1/'; } > constraints.txt
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "no Python 3.11 to 3.13 that can make a virtual environment:" >&2; \
+	  echo "on Debian, 'apt install python3 python3-venv'; elsewhere, make PYTHON=/path/to/python" >&2; \
+	  exit 1; fi
+	$(PYTHON) -m venv $(VENV)
+
+clean:  ## Remove the environment and caches; experiments stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,5 @@
+"""`python -m hpcexp`: the command line."""
+
+from hpcexp.cli import main
+
+main()

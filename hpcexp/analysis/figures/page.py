@@ -1,0 +1,93 @@
+"""The page around the axes: headline, footnote and margins, in inches.
+
+Margins follow from measured texts. matplotlib's own layout engines draw a figure several
+times to find them, which takes longer than everything else here.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from functools import lru_cache
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+SMALL, NORMAL, LARGE = 7.0, 8.5, 10.5  # points
+LEFT = 0.78
+RIGHT = 0.15
+THRESHOLD_WIDTH = 0.5
+_GREY = "#666666"
+_PAD = 0.09
+_TITLE_HEIGHT = 0.36
+_DPI = 100.0
+
+
+def make_figure(
+    *, axes_width: float, axes_height: float, right: float = RIGHT, num_columns: int = 1
+) -> tuple[Figure, list[Axes]]:
+    """Axes of a given size side by side; without pyplot, so that no global state is touched.
+
+    `right` is what stands to the right of the last axes. Call `finish_page` when all is drawn.
+    """
+    width = num_columns * (LEFT + axes_width) + right
+    figure = Figure(figsize=(width, axes_height), dpi=_DPI)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, num_columns, squeeze=False)[0]
+    for column, ax in enumerate(axes):
+        left = LEFT + column * (LEFT + axes_width)
+        ax.set_position((left / width, 0, axes_width / width, 1))
+    return figure, list(axes)
+
+
+def finish_page(figure: Figure, *, headline: str, footnote: str) -> Figure:
+    """Write the headline and the footnote, and make the figure as high as all of it is."""
+    width, axes_height = figure.get_figwidth(), figure.get_figheight()
+    headline, footnote = _wrap(headline, width, LARGE), _wrap(footnote, width, SMALL)
+    headline_height = measure(headline, fontsize=LARGE)[1] + _PAD if headline else 0.0
+    top = headline_height + _TITLE_HEIGHT + _PAD
+    below = max(_measure_below(ax) for ax in figure.axes)
+    bottom = below + measure(footnote, fontsize=SMALL)[1] + 3 * _PAD
+    height = top + axes_height + bottom
+    figure.set_figheight(height)
+    for ax in figure.axes:
+        place = ax.get_position()
+        ax.set_position((place.x0, bottom / height, place.width, axes_height / height))
+    side = _PAD / width
+    figure.text(side, 1 - _PAD / height, headline, va="top", fontsize=LARGE, gid="headline")
+    figure.text(side, _PAD / height, footnote, fontsize=SMALL, color=_GREY, gid="footnote")
+    return figure
+
+
+def as_plain_text(text: str) -> str:
+    """What a user wrote, with dollar signs that do not start a formula."""
+    return text.replace("$", r"\$")
+
+
+@lru_cache(maxsize=4096)
+def measure(text: str, *, fontsize: float) -> tuple[float, float]:
+    """Width and height of a text in inches."""
+    if not text:
+        return 0.0, 0.0
+    probe = Text(0, 0, text, fontsize=fontsize, figure=Figure(dpi=_DPI))
+    renderer = RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
+    extent = probe.get_window_extent(renderer)
+    return extent.width / _DPI, extent.height / _DPI
+
+
+def _wrap(text: str, width: float, fontsize: float) -> str:
+    """Break lines to a width in inches; measured, as the width of letters differs."""
+    if not text:
+        return ""
+    plain = as_plain_text(text)
+    room = 0.97 * (width - 2 * _PAD)
+    share = min(1.0, room / measure(plain, fontsize=fontsize)[0])
+    return textwrap.fill(plain, max(20, int(len(plain) * share)))
+
+
+def _measure_below(ax: Axes) -> float:
+    """How far the tick labels and the axis label reach below the axes."""
+    renderer = RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
+    extent = ax.xaxis.get_tightbbox(renderer)
+    return 0.0 if extent is None else float(ax.get_window_extent().y0 - extent.y0) / _DPI

@@ -1,0 +1,184 @@
+"""Experiments on a real Slurm: what is asserted is results, not exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcexp.store.experiment import read_plan
+from hpcexp.store.find import list_experiments
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.status import RunStatus, State, read_status
+from hpcexp.store.submissions import read_submissions
+from tests.slurm_cluster.cluster import SlurmCluster
+
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(240)]
+
+QUICKSTART = Path(__file__).parents[2] / "templates" / "quickstart.yaml"
+DEADLINE_S = 120.0
+
+SMALL = """
+workload: sps
+params:
+  dataset: {resolution: 8, num_frames: 6, ball_radius: 1.0}
+  vae_channels: [2]
+  rnn_min_context: 3
+  batch_size: 2
+  train_set_size: 8
+  validate_set_size: 4
+  max_step: %(max_step)d
+  eval_every: 50
+grid: {rnn_width: %(widths)s}
+rand_inits: %(rand_inits)d
+resources: {cpus: 1, mem_gb: 1, timeout: 10m}
+"""
+
+
+class CommandLine:
+    """`hpcexp`, typed on the cluster's login node."""
+
+    def __init__(self, cluster: SlurmCluster, directory: Path) -> None:
+        self.cluster, self.directory = cluster, directory
+
+    def __call__(self, *arguments: str, exit_code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "hpcexp", *arguments],
+            cwd=self.directory,
+            env=self.cluster.env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == exit_code, done.stderr + done.stdout
+        return done.stdout + done.stderr
+
+    def write_template(self, name: str, **values: Any) -> str:
+        settings = {"max_step": 6, "widths": "[4]", "rand_inits": 2, **values}
+        path = self.directory / name
+        path.write_text(SMALL % settings)
+        return str(path)
+
+    def newest(self) -> ExperimentDir:
+        return list_experiments(self.directory / "experiments")[0]
+
+
+@pytest.fixture
+def hpcexp(slurm_cluster: SlurmCluster, tmp_path: Path) -> CommandLine:
+    slurm_cluster.reset()
+    return CommandLine(slurm_cluster, tmp_path)
+
+
+def read_statuses(experiment: ExperimentDir) -> dict[str, RunStatus]:
+    return {r.name: read_status(experiment.run(r.name)) for r in read_plan(experiment).runs}
+
+
+def wait_for(
+    experiment: ExperimentDir, condition: Callable[[dict[str, RunStatus]], bool]
+) -> dict[str, RunStatus]:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        statuses = read_statuses(experiment)
+        if condition(statuses):
+            return statuses
+        assert time.monotonic() < deadline, {n: (s.state, s.reason) for n, s in statuses.items()}
+        time.sleep(0.3)
+
+
+def all_in(*states: State) -> Callable[[dict[str, RunStatus]], bool]:
+    return lambda statuses: all(s.state in states for s in statuses.values())
+
+
+def test_the_quickstart_completes_sacct_agrees_and_it_can_be_plotted(
+    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+) -> None:
+    dry = hpcexp("launch", str(QUICKSTART), "--slurm", "--profile", "smoke", "--dry-run")
+    assert not (hpcexp.directory / "experiments").exists()
+    launched = hpcexp("launch", str(QUICKSTART), "--slurm", "--profile", "smoke")
+    experiment = hpcexp.newest()
+    assert experiment.name in launched
+    assert "hpcexp plot" in launched
+    assert_script_is_what_the_dry_run_said(experiment, dry)
+    statuses = wait_for(experiment, all_in(State.COMPLETED, State.FAILED))
+    assert all_in(State.COMPLETED)(statuses)
+    slurm_cluster.wait_until_idle(timeout_s=60)
+    submission = read_submissions(experiment)[0]
+    jobs = slurm_cluster.sacct(name=submission.job_name)
+    assert [job["State"] for job in jobs] == ["COMPLETED"] * len(statuses)
+    plotted = hpcexp("plot", "quickstart")
+    assert f"{len(statuses)} of {len(statuses)} runs" in plotted
+    assert len(list(experiment.plots_dir.glob("*.png"))) >= 3
+
+
+def assert_script_is_what_the_dry_run_said(experiment: ExperimentDir, dry_run: str) -> None:
+    """But for the time in the directory's name, and the hash of its place in the job's."""
+    submission = read_submissions(experiment)[0]
+    script = next(experiment.submitit_dir(submission.id).glob("*submission.sh")).read_text()
+    named = next(line for line in dry_run.splitlines() if "would make" in line)
+    dry_name = named.split("/")[-2]
+    dry_job = next(line for line in dry_run.splitlines() if "--job-name" in line).split("=")[1]
+    expected = dry_run.replace(dry_job, submission.job_name).replace(dry_name, experiment.name)
+    lines = [line for line in script.splitlines() if line.strip() and "command" not in line]
+    assert len(lines) > 10
+    assert [line for line in lines if line not in expected] == []
+
+
+def test_one_run_fails_and_the_others_finish(hpcexp: CommandLine) -> None:
+    """A hidden state of ten million units does not fit into any memory."""
+    template = hpcexp.write_template("memory.yaml", widths="[4, 10000000]", rand_inits=1)
+    hpcexp("launch", template, "--slurm")
+    experiment = hpcexp.newest()
+    statuses = wait_for(experiment, all_in(State.COMPLETED, State.FAILED))
+    assert statuses["rnn_width=4_rand_0"].state == State.COMPLETED
+    failed = statuses["rnn_width=10000000_rand_0"]
+    assert failed.state == State.FAILED
+    assert "out of memory" in failed.reason
+    status = hpcexp("status", "memory")
+    assert "out of memory" in status
+    assert "Traceback" in hpcexp("logs", "memory", "rnn_width=10000000_rand_0")
+    assert "1 of 2 runs" in hpcexp("plot", "memory")
+
+
+def test_cancel_ends_waiting_and_training_runs_and_resume_continues_them(
+    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+) -> None:
+    template = hpcexp.write_template("long.yaml", max_step=1500, rand_inits=6)
+    hpcexp("launch", template, "--slurm")
+    experiment = hpcexp.newest()
+    first = "rnn_width=4_rand_0"
+    wait_for(experiment, lambda s: s[first].state == State.RUNNING and s[first].step > 0)
+    hpcexp("cancel", "long")
+    statuses = wait_for(experiment, all_in(State.CANCELLED, State.COMPLETED))
+    slurm_cluster.wait_until_idle(timeout_s=60)
+    assert statuses[first].state == State.CANCELLED
+    assert statuses["rnn_width=4_rand_5"].attempt == 0
+    assert "nothing to do" in hpcexp("resume", "long", "--slurm")
+    hpcexp("resume", "long", first, "rnn_width=4_rand_5", "--slurm")
+    assert "nothing to do" in hpcexp("resume", "long", first, "--slurm")
+    resumed = wait_for(experiment, lambda s: s[first].state == State.COMPLETED)
+    assert resumed[first].attempt == 2
+    log = experiment.run(first).log_path(2).read_text()
+    assert "continuing from step" in log
+    wait_for(experiment, lambda s: s["rnn_width=4_rand_5"].state == State.COMPLETED)
+
+
+def test_a_worker_that_is_killed_is_told_from_one_that_trains_and_can_be_resumed(
+    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+) -> None:
+    template = hpcexp.write_template("killed.yaml", max_step=1500, rand_inits=1)
+    hpcexp("launch", template, "--slurm")
+    experiment = hpcexp.newest()
+    name = "rnn_width=4_rand_0"
+    running = wait_for(experiment, lambda s: s[name].state == State.RUNNING and s[name].step > 0)
+    subprocess.run(["kill", "-9", str(running[name].pid)], check=True)
+    slurm_cluster.wait_until_idle(timeout_s=60)
+    status = hpcexp("status", "killed")
+    assert "lost" in status
+    assert "FAILED" in status
+    assert "hpcexp resume" in status
+    hpcexp("resume", "killed", "--slurm")
+    wait_for(experiment, all_in(State.COMPLETED))
