@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +41,19 @@ def plot_experiment(
             f"{experiment.name}: no run has recorded anything yet "
             f"({describe_states(summary.states)}); hpcexp status {experiment.name} shows why"
         )
-    written = [
-        path
-        for name in chosen
-        for drawing in FIGURES[name](results)
-        for path in save_drawing(drawing, plots_dir=experiment.plots_dir)
-    ]
-    return PlotReport(results, summary, tuple(written))
+    return PlotReport(results, summary, tuple(_draw(results, chosen)))
+
+
+def _draw(results: Results, names: Sequence[str]) -> list[Path]:
+    with warnings.catch_warnings():
+        # A script that the font lacks is drawn as boxes: no reason to fill a terminal.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        return [
+            path
+            for name in names
+            for drawing in FIGURES[name](results)
+            for path in save_drawing(drawing, plots_dir=results.experiment.plots_dir)
+        ]
 
 
 def _choose_figures(names: Sequence[str] | None) -> list[str]:

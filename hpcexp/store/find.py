@@ -60,6 +60,6 @@ def _select(text: str, experiments: list[ExperimentDir]) -> list[ExperimentDir]:
 
 def _describe_miss(text: str, experiments: list[ExperimentDir], experiments_dir: Path) -> str:
     short_names = {e.short_name: e.name for e in reversed(experiments)}
-    near = difflib.get_close_matches(text, short_names, n=3)
+    near = difflib.get_close_matches(text, short_names, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"the newest is {experiments[0].name}"
     return f"no experiment in {experiments_dir}/ has {text!r} in its name; {hint}"

@@ -10,7 +10,7 @@
     config.json            all hyperparameters of the run, defaults included
     status.json            state, progress, reason
     owner.json             which attempt may write (the fencing token)
-    metrics.<attempt>.*    rows of the newest attempt, older ones carried over
+    metrics.<attempt>.bin  rows of the newest attempt, older ones carried over
     checkpoints/           the last two
     logs/attempt_1.log
   plots/                   figures, and the table beside each
@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ FORMAT = 1
 TIMESTAMP = "%Y_m%m_d%d@%H_%M_%S"
 TIMESTAMP_LENGTH = len("2022_m12_d14@14_58_06")
 UNFINISHED_PREFIX = ".making-"
+METRICS_PATTERN = re.compile(r"metrics\.([1-9][0-9]*)\.bin")
+"""Names that `RunDir.metrics_path` gives; its group is the attempt."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,10 @@ class RunDir:
     def cancel_path(self) -> Path:
         """There when the user wants the run to end; the worker looks for it."""
         return self.path / "cancel"
+
+    def metrics_path(self, attempt: int) -> Path:
+        """What an attempt writes its metrics to."""
+        return self.path / f"metrics.{attempt}.bin"
 
     @property
     def checkpoints_dir(self) -> Path:

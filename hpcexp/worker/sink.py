@@ -1,4 +1,8 @@
-"""The run directory as the training core's sink: rows, checkpoints, status, heartbeat."""
+"""The run directory as the training core's sink: rows, checkpoints, status, heartbeat.
+
+Imports torch only when a checkpoint is read or written: a run must be able to say that it
+began, or that torch cannot be imported, before it is.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,6 @@ from hpcexp.store.checkpoints import (
 from hpcexp.store.metrics import MetricsRow, MetricsWriter
 from hpcexp.store.ownership import Ownership
 from hpcexp.store.status import RunStatus, write_status
-from hpcexp.train.checkpoint import DamagedCheckpointError, read_checkpoint, write_checkpoint
 from hpcexp.train.sink import Checkpoint, Progress, Row
 from hpcexp.worker.interruption import Interruption
 
@@ -39,12 +42,14 @@ class RunDirSink:
         self.ownership, self.run_dir = ownership, ownership.run_dir
         self.status, self.seed, self.stop = status, seed, interruption
         self.writer: MetricsWriter | None = None
-        self.begun = time.monotonic()
+        self.begun: float | None = None
         self.trained_before_s = status.trained_s
         self.next_status = self.next_flush = self.next_log = 0.0
 
     def load_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint that is whole."""
+        from hpcexp.train.checkpoint import DamagedCheckpointError, read_checkpoint
+
         for path in list_checkpoints(self.run_dir):
             try:
                 checkpoint = read_checkpoint(path)
@@ -66,7 +71,8 @@ class RunDirSink:
         Its bytes are written aside without the run's lock, since that may take long, and
         get their name under it.
         """
-        assert self.writer is not None
+        from hpcexp.train.checkpoint import write_checkpoint
+
         with self.ownership.writing():
             self._flush()  # a checkpoint promises that the rows before it are on disk
         self.run_dir.checkpoints_dir.mkdir(exist_ok=True)
@@ -82,6 +88,7 @@ class RunDirSink:
 
     def start(self, columns: Sequence[str], *, resume_step: int | None) -> None:
         """Begin this attempt's metrics file with the older rows that count."""
+        self.begun = time.monotonic()
         self.writer = MetricsWriter.start(
             self.run_dir.path,
             attempt=self.ownership.attempt,
@@ -148,7 +155,7 @@ class RunDirSink:
             self.ownership.show_life()
             if now >= self.next_flush:
                 self._flush()
-            if now >= self.next_log:
+            if now >= self.next_log and self.status.num_steps:
                 self.next_log = now + LOG_EVERY_S
                 logger.info("%s", describe_progress(self.status))
         self.next_status = now + STATUS_EVERY_S
@@ -159,10 +166,11 @@ class RunDirSink:
         """Write the rows that wait and wait for the disk; to be called under the run's lock."""
         if self.writer is not None:
             self.writer.flush()
-        self.next_flush = time.monotonic() + FLUSH_EVERY_S
+            self.next_flush = time.monotonic() + FLUSH_EVERY_S
 
     def _trained_s(self) -> float:
-        return self.trained_before_s + time.monotonic() - self.begun
+        now_s = 0.0 if self.begun is None else time.monotonic() - self.begun
+        return self.trained_before_s + now_s
 
 
 def describe_progress(status: RunStatus) -> str:

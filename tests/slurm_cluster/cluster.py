@@ -108,7 +108,8 @@ class SlurmCluster(SlurmClient):
             return
         root_dir = self._paths.root_dir
         try:
-            self._stop_in_order(root_dir)
+            if self._daemons:
+                self._stop_in_order(root_dir)
         finally:
             # Also after a second Ctrl-C: the guard ends whatever is left.
             self._dismiss_guard(root_dir)
@@ -211,10 +212,11 @@ class SlurmCluster(SlurmClient):
 
     def _stop_in_order(self, root_dir: Path) -> None:
         # The controller first, so that it starts no more jobs while their nodes go away; the
-        # rest each before what it relies on.
+        # rest each before what it relies on. Killed, because nobody needs what they would save,
+        # and SIGTERM may take long: MariaDB forgets one that comes while it starts, and a slurmd
+        # without a controller needs half a minute.
         for name in ("slurmctld", *self._nodes, "slurmdbd", "mariadbd", "munged"):
-            if name in self._daemons:
-                self._daemons[name].stop()
+            self.stop_daemon(name, kill=True)
         # A slurmd leaves its jobs running.
         end_processes(root_dir)
 

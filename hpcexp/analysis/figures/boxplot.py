@@ -73,13 +73,13 @@ def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metr
     ax.set_ylim(limits.low, limits.high)
     if limits.is_log:
         style.label_log_axis(ax)
-    style.label_groups(ax, axis, notes=describe_groups(table, axis=axis, metric=metric))
+    style.tidy(ax)
     _draw_boxes(ax, table, axis=axis, top=limits.high)
     _draw_points(ax, table, axis=axis, cap=metric.cap)
     if metric.success_below is not None:
         style.draw_threshold(ax, metric.success_below)
     ax.set_ylabel(as_plain_text(metric.title), fontsize=NORMAL)
-    return style.tidy(ax)
+    return style.label_groups(ax, axis, notes=describe_groups(table, axis=axis, metric=metric))
 
 
 @dataclass(frozen=True)

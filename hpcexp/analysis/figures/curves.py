@@ -132,7 +132,7 @@ def _draw_panels(
     )
     for ax, curves in zip(axes, panels, strict=True):
         draw_curves(ax, curves, axis=axis, scale="linear" if cap else "log")
-        style.set_title(ax, _SPLIT_TITLES[curves.split])
+        style.set_title(ax, _SPLIT_TITLES[curves.split] if len(panels) > 1 else title)
         ax.set_ylabel(as_plain_text(title), fontsize=NORMAL)
         if cap:
             ax.set_ylim(0, cap)

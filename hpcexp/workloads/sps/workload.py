@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from hpcexp.train.config import TrainConfig
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.workload import Batch
+from hpcexp.workloads.sps.cache import load_sequences
 from hpcexp.workloads.sps.config import Config
-from hpcexp.workloads.sps.dataset import load_sequences
 from hpcexp.workloads.sps.linear_projection import measure_linear_projection
 from hpcexp.workloads.sps.objective import LOSS_NAMES, Objective
 from hpcexp.workloads.sps.symmetry import draw_maps

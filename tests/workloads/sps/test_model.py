@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -69,7 +71,7 @@ def test_the_encoder_has_the_parameters_of_the_notebook() -> None:
 
 def test_no_convolution_before_a_batch_norm_has_a_bias() -> None:
     layers = list(make_encoder(batch_norm=True).convolutions)
-    before = [a for a, b in zip(layers, layers[1:], strict=False) if isinstance(b, nn.BatchNorm2d)]
+    before = [a for a, b in pairwise(layers) if isinstance(b, nn.BatchNorm2d)]
     assert len(before) == len(CHANNELS)
     assert all(isinstance(layer, nn.Conv2d) and layer.bias is None for layer in before)
 

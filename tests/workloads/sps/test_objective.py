@@ -43,25 +43,35 @@ class Drift(Persistence):
         return 2 * z_BTZ[:, m - 1 : -1] - z_BTZ[:, m - 2 : -2]
 
 
-def make_objective(dynamics: nn.Module | None = None, **changes: Any) -> Objective:
-    objective = Objective(Config(**{**TINY, **changes})).double()
+def make_objective(
+    dynamics: nn.Module | None = None, kind: type[Objective] = Objective, **changes: Any
+) -> Objective:
+    objective = kind(Config(**{**TINY, **changes})).double()
     if dynamics is not None:
         objective.dynamics = dynamics  # type: ignore[assignment]
     return objective
 
 
-def make_transparent(dynamics: nn.Module | None = None, *, log_variance: float = 0.0) -> Objective:
+class Transparent(Objective):
     """Encodes an image of one colour as that colour, and decodes a latent to its colour."""
-    objective = make_objective(dynamics)
 
-    def encode(images: Tensor) -> tuple[Tensor, Tensor]:
-        mean_BTZ = images.mean(dim=(-2, -1))
-        return mean_BTZ, torch.full_like(mean_BTZ, log_variance)
+    log_variance = 0.0
+    smudge = 0.0  # added to what is decoded
 
-    def decode(z_BTZ: Tensor) -> Tensor:
-        return z_BTZ[..., None, None].expand(*z_BTZ.shape, SIDE, SIDE)
+    def encode(self, images_BTCHW: Tensor) -> tuple[Tensor, Tensor]:
+        mean_BTZ = images_BTCHW.mean(dim=(-2, -1))
+        return mean_BTZ, torch.full_like(mean_BTZ, self.log_variance)
 
-    objective.encode, objective.decode = encode, decode  # type: ignore[method-assign]
+    def decode(self, z_BTZ: Tensor) -> Tensor:
+        return z_BTZ[..., None, None].expand(*z_BTZ.shape, SIDE, SIDE) + self.smudge
+
+
+def make_transparent(
+    dynamics: nn.Module | None = None, *, log_variance: float = 0.0, smudge: float = 0.0
+) -> Objective:
+    objective = make_objective(dynamics, Transparent)
+    assert isinstance(objective, Transparent)
+    objective.log_variance, objective.smudge = log_variance, smudge
     return objective
 
 
@@ -164,10 +174,7 @@ def test_perfect_networks_have_no_loss_but_the_kl_divergence() -> None:
 
 
 def test_a_decoder_that_is_off_by_a_tenth_costs_a_hundredth_in_both_image_losses() -> None:
-    objective = make_transparent(Drift())
-    decode = objective.decode
-    objective.decode = lambda z_BTZ: decode(z_BTZ) + 0.1  # type: ignore[method-assign]
-    losses = measure(objective, drift_levels(), make_noise())
+    losses = measure(make_transparent(Drift(), smudge=0.1), drift_levels(), make_noise())
     assert losses["self_recon"] == pytest.approx(0.01)
     assert losses["predict.image"] == pytest.approx(0.01)
     assert losses["predict.z"] == pytest.approx(0, abs=1e-25)
@@ -200,11 +207,10 @@ def test_the_means_that_are_returned_are_those_of_the_posterior_not_samples() ->
 
 
 def test_the_rnn_reads_transformed_latents() -> None:
-    objective, noise = make_transparent(Persistence()), make_noise(ALWAYS_MOVES)
-    levels = draw_levels()
-    measure(objective, levels, noise)
+    dynamics, noise, levels = Persistence(), make_noise(ALWAYS_MOVES), draw_levels()
+    measure(make_transparent(dynamics), levels, noise)
     expected = apply_map(levels.double() / 255, noise["matrix"], noise["offset"])
-    torch.testing.assert_close(objective.dynamics.seen, expected)
+    torch.testing.assert_close(dynamics.seen, expected)
     assert not torch.allclose(expected, levels.double() / 255)
 
 
@@ -255,10 +261,9 @@ def test_a_time_is_forced_where_its_number_is_below_the_probability(
     probability: float, expected: list[int]
 ) -> None:
     numbers = torch.tensor([0.0, 0.1, 0.3, 0.5, 0.9, 1 - 2**-24, 0.2], dtype=torch.float64)
-    objective = make_transparent(Persistence())
-    noise = make_noise() | {"teacher_forcing": numbers}
-    measure(objective, draw_levels(), noise, teacher_forcing=probability)
-    assert objective.dynamics.is_forced_T.tolist() == expected
+    dynamics, noise = Persistence(), make_noise() | {"teacher_forcing": numbers}
+    measure(make_transparent(dynamics), draw_levels(), noise, teacher_forcing=probability)
+    assert dynamics.is_forced_T.tolist() == expected
 
 
 def test_one_coin_a_time_step_decides_for_the_whole_batch() -> None:
@@ -330,9 +335,13 @@ def test_the_gradient_of_each_term_is_its_slope(term: int) -> None:
         losses: Tensor = functional_call(objective, moved, inputs)
         return losses[term]
 
-    gradients = torch.autograd.grad(objective(*inputs)[term], list(start.values()), allow_unused=True)
+    gradients = torch.autograd.grad(
+        objective(*inputs)[term], list(start.values()), allow_unused=True
+    )
     slope = sum(
-        float((g * d).sum()) for g, d in zip(gradients, direction.values(), strict=True) if g is not None
+        float((g * d).sum())
+        for g, d in zip(gradients, direction.values(), strict=True)
+        if g is not None
     )
     step = 1e-6
     expected = float(loss_at(step) - loss_at(-step)) / (2 * step)

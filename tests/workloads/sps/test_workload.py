@@ -57,13 +57,9 @@ def load(workload: SpsWorkload, split: str = "validate") -> Data:
     return {"images": data["images"], "positions": data["positions"].double()}
 
 
-def evaluate(
-    workload: SpsWorkload, model: Objective, data: Data | None = None
-) -> dict[str, float]:
+def evaluate(workload: SpsWorkload, model: Objective, data: Data | None = None) -> dict[str, float]:
     with torch.no_grad():
-        metrics = workload.evaluate(
-            model.eval(), load(workload) if data is None else data, STREAMS
-        )
+        metrics = workload.evaluate(model.eval(), load(workload) if data is None else data, STREAMS)
     return {name: value.item() for name, value in metrics.items()}
 
 
@@ -71,8 +67,8 @@ def make_model_with_statistics(workload: SpsWorkload) -> Objective:
     """A model whose batch norms have seen some images."""
     model = make_model(workload).train()
     images = load(workload, "train")["images"].double() / 255
-    for part in images.split(4):
-        model.encode(part)
+    for start in range(0, len(images), 4):
+        model.encode(images[start : start + 4])
     return model
 
 
@@ -298,11 +294,20 @@ def test_an_evaluation_predicts_without_forcing_and_without_a_symmetry(
     assert (is_forced_T == 0).all()
 
 
+class Oracle(Objective):
+    """Its encoder gives latents that are set from outside."""
+
+    latents_BTZ: Tensor
+
+    def encode(self, images_BTCHW: Tensor) -> tuple[Tensor, Tensor]:
+        return self.latents_BTZ, torch.zeros_like(self.latents_BTZ)
+
+
 def evaluate_latents(latents_BTZ: Tensor, data: Data) -> dict[str, float]:
     """The metrics of a model whose encoder gives these means."""
     workload = make()
-    model = make_model(workload)
-    model.encode = lambda images: (latents_BTZ, latents_BTZ)  # type: ignore[method-assign]
+    model = Oracle(workload.config).double()
+    model.latents_BTZ = latents_BTZ
     return evaluate(workload, model, data)
 
 
@@ -355,9 +360,9 @@ def train(dtype: torch.dtype = torch.float64, **changes: Any) -> MemorySink:
 
 
 def test_150_steps_reduce_the_self_reconstruction_clearly() -> None:
-    sink = train(max_step=150, lr=1e-2, eval_every=30)
+    sink = train(max_step=150, eval_every=30)
     losses = [r.values["loss.self_recon"] for r in sink.rows if r.split == "validate"]
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.3 * losses[0]
 
 
 def test_a_term_of_weight_0_is_reported_and_trains_nothing() -> None:
@@ -392,20 +397,15 @@ def trace(name: str) -> dict[str, list[dict[str, float]]]:
     }
 
 
-@pytest.mark.parametrize("name", GOLDEN_SETTINGS)
-def test_ten_steps_give_the_golden_loss_trace(name: str) -> None:
-    traced = trace(name)
+def test_ten_steps_give_the_golden_loss_trace() -> None:
+    traced = {name: trace(name) for name in GOLDEN_SETTINGS}
     if os.environ.get(UPDATE_VARIABLE) == "1":
-        update_golden(name, traced)
-    golden = json.loads(GOLDEN_PATH.read_text(encoding="utf-8"))[name]
-    assert [len(traced[s]) for s in traced] == [len(golden[s]) for s in traced] == [10, 2]
-    for split in traced:
-        for number, (row, expected) in enumerate(zip(traced[split], golden[split], strict=True)):
-            assert row == pytest.approx(expected, rel=1e-6), f"{split} row {number}"
-
-
-def update_golden(name: str, traced: dict[str, list[dict[str, float]]]) -> None:
-    kept = json.loads(GOLDEN_PATH.read_text(encoding="utf-8")) if GOLDEN_PATH.exists() else {}
-    GOLDEN_PATH.parent.mkdir(exist_ok=True)
-    text = json.dumps({**kept, name: traced}, indent=1, sort_keys=True)
-    GOLDEN_PATH.write_text(text + "\n", encoding="utf-8")
+        GOLDEN_PATH.parent.mkdir(exist_ok=True)
+        GOLDEN_PATH.write_text(json.dumps(traced, indent=1) + "\n", encoding="utf-8")
+    golden = json.loads(GOLDEN_PATH.read_text(encoding="utf-8"))
+    assert golden.keys() == traced.keys()
+    for name, splits in traced.items():
+        assert {split: len(rows) for split, rows in splits.items()} == {"train": 10, "validate": 2}
+        for split, rows in splits.items():
+            for number, (row, expected) in enumerate(zip(rows, golden[name][split], strict=True)):
+                assert row == pytest.approx(expected, rel=1e-6), f"{name} {split} row {number}"
