@@ -125,12 +125,14 @@ def to_submitit_parameters(resources: Resources, submission: Submission) -> dict
         "wckey": None,  # submitit's default is refused by clusters that check keys
         # Since Slurm 22.05 srun does not inherit --cpus-per-task.
         "srun_args": [f"--cpus-per-task={resources.cpus}"],
-        "additional_parameters": {
-            "requeue": True,
-            **{name.replace("_", "-"): value for name, value in resources.sbatch.items()},
-        },
+        "additional_parameters": _choose_other_options(resources),
         **{name: value for name, value in options.items() if value is not None},
     }
+
+
+def _choose_other_options(resources: Resources) -> dict[str, str | int | bool]:
+    given = {name.replace("_", "-"): value for name, value in resources.sbatch.items()}
+    return given if "no-requeue" in given else {"requeue": True, **given}
 
 
 def choose_signal_delay_s(timeout_min: int) -> int:

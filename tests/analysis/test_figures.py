@@ -211,7 +211,9 @@ def test_the_page_says_the_question_the_metric_and_what_the_signs_mean(
 
 def meet_varied_fate(run: PlannedRun) -> Fate:
     state = (State.COMPLETED, State.DIVERGED, State.RUNNING)[run.rand_init % 3]
-    return Fate(mse=0.3 + 0.1 * run.rand_init, loss=10.0 ** -len(run.group), state=state, epoch=4)
+    return Fate(
+        mse=0.3 + 0.1 * run.rand_init, loss=10.0 ** -(len(run.group) % 4), state=state, epoch=4
+    )
 
 
 def assert_apart(texts: Sequence[Text], dpi: float) -> None:
@@ -356,3 +358,9 @@ def test_a_loss_that_exploded_in_a_diverged_run_does_not_flatten_the_others(
     results = load(build_experiment(tmp_path, {}, fate=explode))
     ax = only(draw_loss_curves(results)).figure.axes[0]
     assert ax.get_ylim()[1] < 100
+
+
+def test_losses_that_are_all_zero_are_drawn_on_a_linear_axis(tmp_path: Path) -> None:
+    results = load(build_experiment(tmp_path, {}, fate=lambda _: Fate(loss=0.0)))
+    for ax in only(draw_loss_curves(results)).figure.axes:
+        assert ax.get_yscale() == "linear"

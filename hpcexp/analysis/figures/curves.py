@@ -77,8 +77,12 @@ def draw_curves(
 ) -> Axes:
     """One colour per group: its median, and its runs as thin lines if there are few groups.
 
+    Where nothing is positive, a logarithmic scale becomes a linear one.
+
     The medians carry the groups' labels for a legend. A cross ends the curve of a diverged run.
     """
+    if not (curves.values > 0).any():
+        scale = "linear"
     ax.set_yscale(scale)
     styles = style.choose_line_styles(axis)
     for place, (name, colour) in enumerate(
@@ -158,7 +162,8 @@ def _share_range(axes: Sequence[Axes]) -> None:
     limits = [ax.get_ylim() for ax in axes]
     for ax in axes:
         ax.set_ylim(min(low for low, _ in limits), max(high for _, high in limits))
-        style.label_log_axis(ax)
+        if ax.get_yscale() == "log":
+            style.label_log_axis(ax)
 
 
 def _explain(panels: Sequence[Curves], axis: GroupAxis) -> str:

@@ -20,7 +20,7 @@ RIGHT = 0.15
 THRESHOLD_WIDTH = 0.5
 _GREY = "#666666"
 _PAD = 0.09
-_TITLE_HEIGHT = 0.36
+_TITLE_GAP = 0.13  # between the title and the axes
 _DPI = 100.0
 
 
@@ -44,9 +44,11 @@ def make_figure(
 def finish_page(figure: Figure, *, headline: str, footnote: str) -> Figure:
     """Write the headline and the footnote, and make the figure as high as all of it is."""
     width, axes_height = figure.get_figwidth(), figure.get_figheight()
-    headline, footnote = _wrap(headline, width, LARGE), _wrap(footnote, width, SMALL)
+    headline = wrap(headline, width=width - 2 * _PAD, fontsize=LARGE)
+    footnote = wrap(footnote, width=width - 2 * _PAD, fontsize=SMALL)
     headline_height = measure(headline, fontsize=LARGE)[1] + _PAD if headline else 0.0
-    top = headline_height + _TITLE_HEIGHT + _PAD
+    titles = [measure(ax.get_title(loc="left"), fontsize=NORMAL)[1] for ax in figure.axes]
+    top = headline_height + max(titles) + _TITLE_GAP + 2 * _PAD
     below = max(_measure_below(ax) for ax in figure.axes)
     bottom = below + measure(footnote, fontsize=SMALL)[1] + 3 * _PAD
     height = top + axes_height + bottom
@@ -65,6 +67,20 @@ def as_plain_text(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def wrap(text: str, *, width: float, fontsize: float) -> str:
+    """Break lines to a width in inches; measured, as the width of letters differs."""
+    if not text:
+        return ""
+    plain = as_plain_text(text)
+    share = min(1.0, 0.97 * width / measure(plain, fontsize=fontsize)[0])
+    limit = max(20, int(len(plain) * share))
+    while True:
+        wrapped = textwrap.fill(plain, limit)
+        if limit <= 20 or measure(wrapped, fontsize=fontsize)[0] <= width:
+            return wrapped
+        limit -= 1  # a line of wide letters
+
+
 @lru_cache(maxsize=4096)
 def measure(text: str, *, fontsize: float) -> tuple[float, float]:
     """Width and height of a text in inches."""
@@ -74,16 +90,6 @@ def measure(text: str, *, fontsize: float) -> tuple[float, float]:
     renderer = RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
     extent = probe.get_window_extent(renderer)
     return extent.width / _DPI, extent.height / _DPI
-
-
-def _wrap(text: str, width: float, fontsize: float) -> str:
-    """Break lines to a width in inches; measured, as the width of letters differs."""
-    if not text:
-        return ""
-    plain = as_plain_text(text)
-    room = 0.97 * (width - 2 * _PAD)
-    share = min(1.0, room / measure(plain, fontsize=fontsize)[0])
-    return textwrap.fill(plain, max(20, int(len(plain) * share)))
 
 
 def _measure_below(ax: Axes) -> float:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from hpcexp.analysis.figures.page import LARGE, NORMAL, SMALL, as_plain_text, measure
+from hpcexp.analysis.figures.page import LARGE, NORMAL, SMALL, as_plain_text, measure, wrap
 from hpcexp.analysis.groups import GroupAxis
 
 # Okabe & Ito 2008: told apart by readers with any of the common colour vision deficiencies;
@@ -84,8 +84,11 @@ def join_notes(axis: GroupAxis, notes: Sequence[str]) -> list[str]:
 
 
 def set_title(ax: Axes, title: str) -> Axes:
-    """What is shown, at the left, clear of what is drawn at the top edge."""
-    ax.set_title(as_plain_text(title), loc="left", fontsize=NORMAL, pad=9)
+    """What is shown, at the left, clear of what is drawn at the top edge; wrapped to the axes."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    width = ax.get_position().width * figure.get_figwidth()
+    ax.set_title(wrap(title, width=width, fontsize=NORMAL), loc="left", fontsize=NORMAL, pad=9)
     return ax
 
 

@@ -21,6 +21,7 @@ FORMAT_NAME = "hpcexp-metrics"
 FORMAT_VERSION = 1
 MAX_BLOCK_ROWS = 256
 """Rows written between two syncs, at most: a crash tears no more than these."""
+
 _FIXED_FIELDS = (("time", "<f8"), ("step", "<i8"), ("epoch", "<i4"), ("split", "<u4"))
 _NUM_FIXED_WORDS = 6  # 32-bit words of _FIXED_FIELDS
 _CHECK_FIELD = ("row_check", "<u4")

@@ -33,6 +33,7 @@ from hpcexp.store.metrics.joining import (
 from hpcexp.store.metrics.table import SPLITS, MetricsRow, MetricsTable, allocate
 
 _NUM_READ_THREADS = 4  # more wait for the interpreter lock rather than for the disk
+
 _T = TypeVar("_T")
 
 

@@ -32,8 +32,10 @@ from hpcexp.workloads.sps.config import BounceDataset
 from hpcexp.workloads.sps.dataset import FORMAT_VERSION, Sequences, Split, draw_sequences
 
 logger = logging.getLogger(__name__)
+
 LOCK_TIMEOUT_S = 600.0
 CACHE_DIR_VARIABLE = "HPCEXP_CACHE_DIR"
+
 _IMAGES, _POSITIONS, _RECORD = "images.npy", "positions.npy", "entry.json"
 _ASIDE = ".aside-"
 

@@ -15,9 +15,11 @@ from hpcexp.workloads.sps.render import Camera, render
 Split = Literal["train", "validate"]
 FORMAT_VERSION = 1
 """Counts up when the same settings give other numbers: a test holds both together."""
+
 CAMERA = Camera(position=(0, -2, 4), look_at=(0, 10, 0), half_width=0.8)
 GREEN = (0.0, 1.0, 0.0)
 GREY = (0.6, 0.6, 0.6)
+
 _STREAMS: dict[Split, int] = {"train": 0, "validate": 1}
 
 

@@ -408,4 +408,16 @@ def test_ten_steps_give_the_golden_loss_trace() -> None:
         assert {split: len(rows) for split, rows in splits.items()} == {"train": 10, "validate": 2}
         for split, rows in splits.items():
             for number, (row, expected) in enumerate(zip(rows, golden[name][split], strict=True)):
-                assert row == pytest.approx(expected, rel=1e-6), f"{name} {split} row {number}"
+                assert_close(row, expected, f"{name} {split} row {number}")
+
+
+def assert_close(row: dict[str, float], expected: dict[str, float], where: str) -> None:
+    """Losses to 1e-6. A metric to 1e-4, because it magnifies what float32 noise rounds.
+
+    torch's normal numbers differ in their last bit between CPUs with and without AVX2.
+    """
+    metrics = {name for name in expected if name.startswith("linear_projection_mse")}
+    assert row.keys() == expected.keys(), where
+    for name, value in row.items():
+        tolerance = 1e-4 if name in metrics else 1e-6
+        assert value == pytest.approx(expected[name], rel=tolerance), f"{where}: {name}"

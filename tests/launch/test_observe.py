@@ -1,0 +1,185 @@
+"""What is concluded from run directories, owners and Slurm's answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.launch.launch import cancel, choose_resumable, make_resumable_chooser, select_runs
+from hpcexp.launch.observe import Observation, observe
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.ownership import acquire
+from hpcexp.store.status import RunStatus, State, read_status, write_status
+from hpcexp.store.submissions import Driver, make_submission, write_submission
+
+RUNS = [f"rnn_width={width}_rand_{rand}" for width in (4, 6) for rand in (0, 1)]
+
+PlaySlurm = Callable[..., None]
+
+
+@pytest.fixture
+def play_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlaySlurm:
+    """Puts `squeue`, `sacct` and `scancel` on the PATH that print what a test wants.
+
+    The real ones are in test_slurm_cluster.py; here answers are needed that a healthy
+    cluster does not give.
+    """
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+
+    def play(*, squeue: str | None = "", sacct: str = "") -> None:
+        for name, output in {"squeue": squeue, "sacct": sacct, "scancel": ""}.items():
+            script = directory / name
+            body = "exit 1" if output is None else f"cat <<'END'\n{output}\nEND"
+            script.write_text(f"#!/bin/sh\necho {name} >> {directory}/calls\n{body}\n")
+            script.chmod(0o755)
+
+    return play
+
+
+@pytest.fixture
+def job_name(experiment: ExperimentDir) -> str:
+    """All runs were submitted to Slurm as one array."""
+    submission = make_submission(
+        experiment, number=1, executor="slurm", bundles=[[name] for name in RUNS]
+    )
+    write_submission(experiment, submission)
+    return submission.job_name
+
+
+def states(observation: Observation) -> list[str]:
+    return [str(status.state) for status in observation.statuses.values()]
+
+
+def set_status(experiment: ExperimentDir, name: str, status: RunStatus) -> None:
+    write_status(experiment.run(name), status)
+
+
+def test_runs_are_pending_before_anything_was_submitted(experiment: ExperimentDir) -> None:
+    observation = observe(experiment)
+    assert states(observation) == ["pending"] * 4
+    assert choose_resumable(observation) == RUNS
+
+
+def test_the_queue_explains_which_runs_wait_and_accounting_why_others_are_gone(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm, tmp_path: Path
+) -> None:
+    play_slurm(
+        squeue=f"9_1|{job_name}|PENDING|Resources\n9_2|{job_name}|RUNNING|None",
+        sacct=f"9_0|{job_name}|NODE_FAIL|0:0\n9_3|{job_name}|CANCELLED by 0|0:0",
+    )
+    observation = observe(experiment)
+    assert states(observation) == ["pending", "queued", "queued", "pending"]
+    reasons = [status.reason for status in observation.statuses.values()]
+    assert "NODE_FAIL" in reasons[0]
+    assert "Resources" in reasons[1]
+    assert "CANCELLED" in reasons[3]
+    assert choose_resumable(observation) == [RUNS[0], RUNS[3]]
+    assert (tmp_path / "bin" / "calls").read_text().split() == ["squeue", "sacct"]
+
+
+def test_a_query_that_fails_is_no_verdict_and_nothing_is_resumed(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm
+) -> None:
+    play_slurm(squeue=None)
+    observation = observe(experiment)
+    assert not observation.is_queue_known
+    assert states(observation) == ["pending"] * 4
+    with pytest.raises(HpcexpError, match="squeue did not answer"):
+        choose_resumable(observation)
+
+
+def test_an_element_of_a_job_of_another_name_is_not_ours(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm
+) -> None:
+    play_slurm(squeue="9_0|somebody_else|RUNNING|None")
+    assert states(observe(experiment)) == ["pending"] * 4
+
+
+def test_a_run_whose_process_is_gone_is_lost_and_one_that_lives_is_running(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm
+) -> None:
+    play_slurm(sacct=f"9_0|{job_name}|FAILED|9:0")
+    for name in RUNS[:2]:
+        set_status(experiment, name, RunStatus(state=State.RUNNING, attempt=1))
+    acquire(experiment.run(RUNS[1]))  # by this process, which is alive
+    observation = observe(experiment)
+    assert states(observation)[:2] == ["lost", "running"]
+    assert "FAILED" in observation.statuses[RUNS[0]].reason
+    assert RUNS[0] in choose_resumable(observation)
+    assert RUNS[1] not in choose_resumable(observation)
+
+
+def test_slurm_is_not_asked_when_no_run_is_silent(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm, tmp_path: Path
+) -> None:
+    play_slurm()
+    for name in RUNS:
+        set_status(experiment, name, RunStatus(state=State.COMPLETED))
+    assert states(observe(experiment)) == ["completed"] * 4
+    assert not (tmp_path / "bin" / "calls").exists()
+
+
+@pytest.mark.parametrize(("pid", "state"), [(os.getpid(), "queued"), (2**22 + 1, "pending")])
+def test_local_runs_wait_for_as_long_as_their_launcher_lives(
+    experiment: ExperimentDir, pid: int, state: str
+) -> None:
+    import socket
+
+    submission = make_submission(
+        experiment,
+        number=1,
+        executor="local",
+        bundles=[[name] for name in RUNS],
+        driver=Driver(socket.gethostname(), pid, process_start=1),
+    )
+    write_submission(experiment, submission)
+    assert states(observe(experiment)) == [state] * 4
+
+
+def test_a_damaged_status_is_shown_and_does_not_hide_the_others(
+    experiment: ExperimentDir,
+) -> None:
+    experiment.run(RUNS[0]).status_path.write_text("{")
+    observation = observe(experiment)
+    assert states(observation) == ["lost", "pending", "pending", "pending"]
+    assert "damaged" in observation.statuses[RUNS[0]].reason
+
+
+def test_runs_are_selected_by_name_or_group_and_a_wrong_name_is_explained(
+    experiment: ExperimentDir,
+) -> None:
+    observation = observe(experiment)
+    assert select_runs(observation, ["rnn_width=6"]) == RUNS[2:]
+    assert select_runs(observation, [RUNS[3], "rnn_width=6"]) == [RUNS[3], RUNS[2]]
+    with pytest.raises(UsageError, match="did you mean rnn_width=6"):
+        select_runs(observation, ["rnn_width=7"])
+
+
+def test_cancelled_runs_are_resumed_only_when_named_and_are_pending_then(
+    experiment: ExperimentDir,
+) -> None:
+    cancelled = cancel(experiment, RUNS[:1])
+    assert cancelled.ended == (RUNS[0],)
+    assert read_status(experiment.run(RUNS[0])).state == State.CANCELLED
+    assert choose_resumable(observe(experiment)) == RUNS[1:]
+    assert make_resumable_chooser(experiment, RUNS[:1])() == RUNS[:1]
+    assert read_status(experiment.run(RUNS[0])).state == State.PENDING
+    assert not experiment.run(RUNS[0]).cancel_path.exists()
+
+
+def test_a_run_that_failed_and_was_submitted_again_counts_as_queued(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm
+) -> None:
+    """What it ended with last time must not hide its new job: it would be submitted twice."""
+    play_slurm(squeue=f"9_0|{job_name}|PENDING|Priority")
+    set_status(experiment, RUNS[0], RunStatus(state=State.FAILED, attempt=1))
+    play_slurm(squeue="")
+    assert RUNS[0] in make_resumable_chooser(experiment, [])()
+    play_slurm(squeue=f"9_0|{job_name}|PENDING|Priority")
+    assert RUNS[0] not in choose_resumable(observe(experiment))
