@@ -173,7 +173,12 @@ def _train(
 
     if executor == "local" and not as_json:
         with ProgressDisplay(experiment, make_console()) as display:
-            options = LaunchOptions(executor, num_jobs=jobs, on_tick=display.update)
+            options = LaunchOptions(
+                executor,
+                num_jobs=jobs,
+                on_tick=display.update,
+                on_interrupt=display.show_interrupt,
+            )
             names, done = submit_runs(experiment, choose, options)
     else:
         names, done = submit_runs(experiment, choose, LaunchOptions(executor, num_jobs=jobs))

@@ -36,7 +36,9 @@ class ProgressDisplay:
         self.console.print(f"{self.experiment.path}/  ({len(self.names)} runs)", markup=False)
         if self.console.is_terminal:
             self.progress = self._make_progress()
-            self.total = self.progress.add_task("all runs", total=len(self.names), note="")
+            self.total = self.progress.add_task(
+                "all runs", total=len(self.names), count="", note=""
+            )
             self.progress.start()
         return self
 
@@ -64,6 +66,15 @@ class ProgressDisplay:
                 self._show_running(name, status)
         self._show_total()
 
+    def show_interrupt(self, num_jobs: int) -> None:
+        """Say what Ctrl-C does, and what a second one would do."""
+        jobs = (
+            "1 job saves a checkpoint and stops"
+            if num_jobs == 1
+            else (f"{num_jobs} jobs save a checkpoint and stop")
+        )
+        self.console.print(f"  {jobs}; Ctrl-C again kills at once")
+
     def _show_end(self, name: str, status: RunStatus) -> None:
         if name in self.bars and self.progress is not None:
             self.progress.remove_task(self.bars.pop(name))
@@ -77,18 +88,21 @@ class ProgressDisplay:
         if self.progress is None:
             return
         if name not in self.bars:
-            self.bars[name] = self.progress.add_task(name, total=None, note="starting")
+            self.bars[name] = self.progress.add_task(name, total=None, count="", note="starting")
         self.progress.update(
             self.bars[name],
             total=status.num_steps or None,
             completed=status.step,
+            count=f"step {status.step}/{status.num_steps}" if status.num_steps else "",
             note=describe_metrics(status),
         )
 
     def _show_total(self) -> None:
         ended = sum(s.state not in WAITING | {State.RUNNING} for s in self.statuses.values())
         if self.progress is not None:
-            self.progress.update(self.total, completed=ended)
+            self.progress.update(
+                self.total, completed=ended, count=f"{ended}/{len(self.names)} ended"
+            )
         elif time.monotonic() >= self.next_plain:
             self.next_plain = time.monotonic() + PLAIN_EVERY_S
             share = sum(s.step / max(s.num_steps, 1) for s in self.statuses.values())
@@ -108,7 +122,7 @@ class ProgressDisplay:
         return Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("{task.completed:>5.0f}/{task.total:<5.0f}"),
+            TextColumn("{task.fields[count]}", justify="right"),
             TimeRemainingColumn(compact=True),
             TextColumn("{task.fields[note]}"),
             console=self.console,

@@ -35,11 +35,16 @@ LOCK_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class LaunchOptions:
-    """Where to train. `on_tick` is called every half second while a local pool works."""
+    """Where to train.
+
+    While a local pool works, `on_tick` is called every half second, and `on_interrupt`, with
+    the number of jobs that are asked to stop, after Ctrl-C.
+    """
 
     executor: ExecutorName
     num_jobs: int | None = None
     on_tick: Callable[[], None] = lambda: None
+    on_interrupt: Callable[[int], None] = lambda _: None
 
 
 def choose_executor() -> ExecutorName:
@@ -122,7 +127,9 @@ def _train_here(
     if options.executor == "inline":
         return run_inline(experiment, submission, resources)
     shape = choose_shape(resources, num_jobs=options.num_jobs)
-    return LocalPool(experiment, submission, shape, on_tick=options.on_tick).run()
+    return LocalPool(
+        experiment, submission, shape, on_tick=options.on_tick, on_interrupt=options.on_interrupt
+    ).run()
 
 
 def read_resources(plan: Plan) -> Resources:

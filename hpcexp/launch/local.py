@@ -92,6 +92,7 @@ class LocalPool:
     submission: Submission
     shape: PoolShape
     on_tick: Callable[[], None] = lambda: None
+    on_interrupt: Callable[[int], None] = lambda _: None
     num_interrupts: int = 0
     jobs: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -104,9 +105,13 @@ class LocalPool:
         self.experiment.submitit_dir(self.submission.id).mkdir(parents=True, exist_ok=True)
         previous = {n: signal.signal(n, self._interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
         next_tick = 0.0
+        is_announced = False
         try:
             while self.jobs or (waiting and not self.num_interrupts):
                 self._reap()
+                if self.num_interrupts and not is_announced:
+                    self.on_interrupt(len(self.jobs))
+                    is_announced = True
                 while waiting and not self.num_interrupts and self._free_slots():
                     self._start(waiting.pop(0), slot=self._free_slots()[0])
                 if time.monotonic() >= next_tick:

@@ -4,7 +4,8 @@ Nothing draws from a generator that lives on between steps. A stream gives a fre
 generator for each index (a block of steps, an epoch), seeded by hashing who asks for
 what. So a resumed run needs no generator states, a packed run draws what it draws alone,
 and groups and initialisations can be added without disturbing those that exist.
-The generators are always on the CPU: its numbers are the same on every machine.
+The generators are always on the CPU, so that a GPU changes none of the numbers. (Between CPUs with
+other vector instructions, normal numbers may differ in their last bits.)
 """
 
 from __future__ import annotations

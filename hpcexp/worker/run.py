@@ -95,7 +95,7 @@ def _train_owned(
     sink = RunDirSink(ownership, status=status, seed=0, interruption=interruption)
     try:
         sink.write_status()
-        result = _fit(sink, read_run_config(run_dir), interruption, num_threads)
+        result = _fit(sink, read_run_config(run_dir), num_threads)
         _write_end(sink, result, interruption)
     except SupersededError:
         raise
@@ -108,9 +108,7 @@ def _train_owned(
         sink.close()
 
 
-def _fit(
-    sink: RunDirSink, config: RunConfig, interruption: Interruption, num_threads: int
-) -> FitResult:
+def _fit(sink: RunDirSink, config: RunConfig, num_threads: int) -> FitResult:
     # Imported here, after the signal handlers are in place: it takes seconds.
     import torch
 
@@ -128,8 +126,8 @@ def _fit(
     logger.info("%s", "  ".join(f"{k}: {v}" for k, v in machine.items()))
     sink.status = sink.status.replace(machine=machine)
     sink.seed = config.seed
-    if interruption.reason:
-        return _never_started(sink, interruption.reason)
+    if reason := sink.interruption():
+        return _never_started(sink, reason)
     hyperparameters = load_config_class(config.workload).model_validate(config.params)
     return fit(
         load_workload(config.workload, hyperparameters),

@@ -112,7 +112,9 @@ class RunDirSink:
 
     def interruption(self) -> str | None:
         """A signal, or a request to cancel in the run's directory."""
-        if self.stop.signal is not None and self.run_dir.cancel_path.exists():
+        if self.stop.reason is None:
+            return None
+        if self.run_dir.cancel_path.exists():  # the signal came because of it
             self.stop.cancel()
         return self.stop.reason
 

@@ -160,6 +160,7 @@ def test_ctrl_c_leaves_runs_that_resume_continues_to_the_same_numbers(
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stdout + stderr
+    assert "1 job saves a checkpoint and stops" in stdout
     assert "hpcexp resume" in stdout
     assert "Traceback" not in stdout + stderr
     interrupted = read_status(found[0].run(name))

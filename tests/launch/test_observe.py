@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.launch.launch import cancel, choose_resumable, make_resumable_chooser, select_runs
 from hpcexp.launch.observe import Observation, observe
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.ownership import acquire
+from hpcexp.store.ownership import acquire, read_process_start
 from hpcexp.store.status import RunStatus, State, read_status, write_status
 from hpcexp.store.submissions import Driver, make_submission, write_submission
 
@@ -125,18 +126,17 @@ def test_slurm_is_not_asked_when_no_run_is_silent(
     assert not (tmp_path / "bin" / "calls").exists()
 
 
-@pytest.mark.parametrize(("pid", "state"), [(os.getpid(), "queued"), (2**22 + 1, "pending")])
+@pytest.mark.parametrize(("is_alive", "state"), [(True, "queued"), (False, "pending")])
 def test_local_runs_wait_for_as_long_as_their_launcher_lives(
-    experiment: ExperimentDir, pid: int, state: str
+    experiment: ExperimentDir, is_alive: bool, state: str
 ) -> None:
-    import socket
-
+    pid = os.getppid() if is_alive else 2**22 + 1
     submission = make_submission(
         experiment,
         number=1,
         executor="local",
         bundles=[[name] for name in RUNS],
-        driver=Driver(socket.gethostname(), pid, process_start=1),
+        driver=Driver(socket.gethostname(), pid, read_process_start(pid)),
     )
     write_submission(experiment, submission)
     assert states(observe(experiment)) == [state] * 4

@@ -73,7 +73,7 @@ class ClusterSettings:
     slurmd_ports: tuple[int, ...]
     max_array_size: int
     enforce_limits: bool
-    # Whether this machine's own name stands for the loopback address.
+    # Whether this machine's own name stands for 127.0.0.1.
     loopback_only: bool
 
     @property
@@ -132,7 +132,8 @@ MaxArraySize={settings.max_array_size}
 MaxJobCount=10000
 JobRequeue=1
 KillWait=5
-MessageTimeout=30
+# How long a command waits for a controller that a test has stopped.
+MessageTimeout=10
 SlurmdTimeout=30
 # A node that a test has marked as down stays down; one that was only silent comes back.
 ReturnToService=1
@@ -182,6 +183,6 @@ StorageUser=root
 
 def _listen_line(settings: ClusterSettings, parameters: str) -> str:
     # With these parameters a daemon listens on the address of this machine's own name only.
-    # Where that is not the loopback address (often in Docker) it must listen on all of them,
+    # Where that is not 127.0.0.1 (often in Docker) it must listen on all of them,
     # and munge's key, which nobody else can read, is what protects it.
     return f"CommunicationParameters={parameters}" if settings.loopback_only else ""

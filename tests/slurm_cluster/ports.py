@@ -34,8 +34,8 @@ def is_listening(port: int) -> bool:
 
 
 def own_name_is_loopback() -> bool:
-    """Whether this machine's own name stands for the loopback address."""
+    """Whether this machine's own name stands for 127.0.0.1 (on Debian it may be 127.0.1.1)."""
     try:
-        return socket.gethostbyname(socket.gethostname()).startswith("127.")
+        return socket.gethostbyname(socket.gethostname()) == "127.0.0.1"
     except OSError:
         return False

@@ -101,12 +101,17 @@ def test_a_node_that_is_down_loses_its_jobs_and_comes_back(slurm_cluster: SlurmC
 
 
 @pytest.mark.parametrize("name", ["slurmctld", "slurmdbd", "n2"])
-def test_a_daemon_can_be_away_while_a_job_runs(slurm_cluster: SlurmCluster, name: str) -> None:
-    job_id = slurm_cluster.sbatch("--nodelist=n2", "--output=/dev/null", "--wrap=sleep 2")
+def test_a_daemon_can_be_away_while_a_job_runs(
+    slurm_cluster: SlurmCluster, tmp_path: Path, name: str
+) -> None:
+    may_end_path = tmp_path / "may_end"
+    script = f"until [ -e {may_end_path} ]; do sleep 0.1; done"
+    job_id = slurm_cluster.sbatch("--nodelist=n2", "--output=/dev/null", f"--wrap={script}")
     slurm_cluster.wait_until_running(job_id, timeout_s=TIMEOUT_S)
     slurm_cluster.stop_daemon(name)
     assert name not in slurm_cluster.pids
     slurm_cluster.start_daemon(name)
+    may_end_path.touch()
     slurm_cluster.wait_for_state(job_id, "COMPLETED", timeout_s=TIMEOUT_S)
 
 

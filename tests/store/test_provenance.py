@@ -66,9 +66,12 @@ def list_files(directory: Path) -> list[str]:
 # ----------------------------------------------------------------------------- this process
 
 
-def test_command_python_and_packages_are_noted(tmp_path: Path) -> None:
+def test_command_python_and_packages_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["hpcexp", "launch", "my template.yaml"])
     folder, record = write(tmp_path, tmp_path / "e")
-    assert record["command"].split()[1:] == " ".join(sys.argv[1:]).split() or record["command"]
+    assert record["command"] == "hpcexp launch 'my template.yaml'"
     assert record["python_path"] == sys.executable
     assert record["working_dir"] == str(tmp_path)
     pins = (folder / "packages.txt").read_text().splitlines()
@@ -80,7 +83,7 @@ def test_a_user_without_a_name_is_noted_by_number(monkeypatch: pytest.MonkeyPatc
     def fail() -> str:
         raise KeyError("uid not found")
 
-    monkeypatch.setattr(provenance_module.getpass, "getuser", fail)
+    monkeypatch.setattr("getpass.getuser", fail)
     assert provenance_module._find_user() == str(os.getuid())
 
 
