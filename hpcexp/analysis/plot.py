@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +26,15 @@ class PlotReport:
 
 
 def plot_experiment(
-    experiment: ExperimentDir, *, figures: Sequence[str] | None = None
+    experiment: ExperimentDir,
+    *,
+    figures: Sequence[str] | None = None,
+    on_numbers: Callable[[Results, Summary], None] = lambda *_: None,
 ) -> PlotReport:
     """Draw what has been recorded so far; `figures` are names in FIGURES, all by default.
 
-    What has no data yet is not drawn. Raises UsageError for an unknown figure, HpcexpError
+    `on_numbers` is called before the drawing, which takes longer than the numbers do. What
+    has no data yet is not drawn. Raises UsageError for an unknown figure, HpcexpError
     where no run has recorded anything.
     """
     chosen = _choose_figures(figures)
@@ -41,6 +45,7 @@ def plot_experiment(
             f"{experiment.name}: no run has recorded anything yet "
             f"({describe_states(summary.states)}); hpcexp status {experiment.name} shows why"
         )
+    on_numbers(results, summary)
     return PlotReport(results, summary, tuple(_draw(results, chosen)))
 
 

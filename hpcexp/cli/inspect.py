@@ -43,7 +43,11 @@ def status(
     as_json: AsJson = False,
     experiments_dir: ExperimentsDir = None,
 ) -> None:
-    """How far experiments are, and what went wrong: of all of them, or of one."""
+    """Show how far experiments are, and what went wrong.
+
+    Without a name: a line for each experiment, newest first. With one: its groups, and its
+    failed runs with the reason and what to do.
+    """
     directory = resolve_experiments_dir(experiments_dir)
     experiment = find(experiment_name, directory, quiet=as_json) if experiment_name else None
     if as_json:
@@ -96,7 +100,10 @@ def logs(
     ] = None,
     experiments_dir: ExperimentsDir = None,
 ) -> None:
-    """Print the log of a run: of its newest attempt, or what its job printed before it began."""
+    """Print the log of a run; -f follows it.
+
+    It is the log of its newest attempt, or what its job printed before it began.
+    """
     from hpcexp.launch.logs import find_log
 
     experiment = find(experiment_name, experiments_dir)

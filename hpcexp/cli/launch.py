@@ -61,9 +61,10 @@ def launch(
     as_json: AsJson = False,
     experiments_dir: ExperimentsDir = None,
 ) -> None:
-    """Train every run of a template: on Slurm where there is one, else on this machine.
+    """Train every run of a template, on Slurm or here.
 
-    On Slurm this returns at once. On this machine it shows progress; Ctrl-C lets the runs
+    On a login node of a Slurm cluster the runs become a job array; elsewhere, or with --local,
+    they train in processes on this machine. On Slurm this returns at once. On this machine it shows progress; Ctrl-C lets the runs
     save a checkpoint and stop, and `hpcexp resume` continues them.
 
     Examples:
@@ -116,9 +117,9 @@ def resume(
     as_json: AsJson = False,
     experiments_dir: ExperimentsDir = None,
 ) -> None:
-    """Train what is unfinished, from the last checkpoints; finished runs are never touched.
+    """Train what is unfinished, from the last checkpoints.
 
-    Runs that somebody works on are left alone, and cancelled ones unless they are named.
+    Finished runs are never touched. Runs that somebody works on are left alone, and cancelled ones unless they are named.
     """
     from hpcexp.launch.launch import make_resumable_chooser
 
@@ -134,7 +135,11 @@ def cancel(
     as_json: AsJson = False,
     experiments_dir: ExperimentsDir = None,
 ) -> None:
-    """End runs: waiting ones at once, training ones at their next step, with a checkpoint."""
+    """End runs, after a checkpoint.
+
+    Waiting runs end at once, training ones at their next step. `hpcexp resume EXP_DIR RUN`
+    continues them.
+    """
     from dataclasses import asdict
 
     from hpcexp.launch.launch import cancel as cancel_runs

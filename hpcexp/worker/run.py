@@ -179,7 +179,8 @@ def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) 
         reason=result.reason,
         hint=hints.get(state, ""),
     )
-    logger.info("%s %s after %d steps", status.state, status.reason, status.step)
+    reason = f" ({status.reason})" if status.reason else ""
+    logger.info("%s after %d steps%s", status.state, status.step, reason)
 
 
 def explain(error: Exception) -> tuple[str, str]:

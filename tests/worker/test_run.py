@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import shutil
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.checkpoints import list_checkpoints
-from hpcexp.store.layout import RunDir
+from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.metrics import read_last, read_metrics
 from hpcexp.store.ownership import Ownership, acquire, read_live_owner
 from hpcexp.store.status import RunStatus, State, read_status, write_status
@@ -22,6 +23,7 @@ from hpcexp.worker import sink as sink_module
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.run import CHECKPOINT_VARIABLE, explain, find_checkpoint_interval_s
 from tests.store.conftest import StartPython, wait_until
+from tests.store.test_format import FIXTURE_DIR, INTERRUPTED, PENDING
 from tests.store.test_ownership import ACQUIRE_AND_WAIT
 from tests.worker.conftest import (
     LONG,
@@ -124,6 +126,16 @@ def test_an_interrupted_run_continues_and_gives_the_same_numbers(
     assert (status.state, status.attempt, status.reason) == (State.COMPLETED, 2, "")
     assert "continuing from step 13" in read_log(run_dir, 2)
     assert_equal_runs(run_dir, reference)
+
+
+@pytest.mark.parametrize("name", [INTERRUPTED, PENDING])
+def test_an_experiment_of_the_oldest_format_is_still_continued(tmp_path: Path, name: str) -> None:
+    shutil.copytree(FIXTURE_DIR, tmp_path / "experiment")
+    run_dir = ExperimentDir(tmp_path / "experiment").run(name)
+    attempt = read_status(run_dir).attempt + 1
+    status = train_here(run_dir)
+    assert (status.attempt, status.step) == (attempt, 10 if name == INTERRUPTED else 1)
+    assert status.is_finished
 
 
 def test_attempts_are_numbered_and_have_logs_and_metrics_of_their_own(tmp_path: Path) -> None:
