@@ -64,8 +64,9 @@ def launch(
     """Train every run of a template, on Slurm or here.
 
     On a login node of a Slurm cluster the runs become a job array; elsewhere, or with --local,
-    they train in processes on this machine. On Slurm this returns at once. On this machine it shows progress; Ctrl-C lets the runs
-    save a checkpoint and stop, and `hpcexp resume` continues them.
+    they train in processes on this machine. On Slurm this returns at once; on this machine it
+    shows progress, and Ctrl-C lets the runs save a checkpoint and stop: `hpcexp resume`
+    continues them.
 
     Examples:
 
@@ -119,7 +120,8 @@ def resume(
 ) -> None:
     """Train what is unfinished, from the last checkpoints.
 
-    Finished runs are never touched. Runs that somebody works on are left alone, and cancelled ones unless they are named.
+    Finished runs are never touched, runs that somebody works on are left alone, and so are
+    cancelled ones unless they are named.
     """
     from hpcexp.launch.launch import make_resumable_chooser
 

@@ -123,6 +123,7 @@ def _fit(sink: RunDirSink, config: RunConfig, num_threads: int) -> FitResult:
         "num_threads": num_threads,
         "torch": torch.__version__,
     }
+    sink.ownership.check()  # the imports above took their time
     logger.info("%s", "  ".join(f"{k}: {v}" for k, v in machine.items()))
     sink.status = sink.status.replace(machine=machine)
     sink.seed = config.seed

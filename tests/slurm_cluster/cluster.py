@@ -86,6 +86,11 @@ class SlurmCluster(SlurmClient):
             name: daemon.pid for name, daemon in self._daemons.items() if daemon.pid is not None
         }
 
+    @property
+    def nodes(self) -> list[str]:
+        """The names of the nodes, and of their slurmd."""
+        return [name for name in self._daemons if name not in SERVICES]
+
     def start(self) -> None:
         """Start all daemons and wait until jobs can be submitted."""
         missing = find_missing_programs()
@@ -134,7 +139,7 @@ class SlurmCluster(SlurmClient):
         daemon.launch()
         daemon.wait_until_up()
         if name == "slurmctld":
-            for node in self._nodes:
+            for node in self.nodes:
                 if self._daemons[node].pid is not None:
                     self._daemons[node].wait_until_up()
 
@@ -144,7 +149,7 @@ class SlurmCluster(SlurmClient):
             if daemon.pid is None:
                 self.start_daemon(name)
         self.cancel_all_jobs()
-        for node in self._nodes:
+        for node in self.nodes:
             self.resume_node(node)
 
     def set_node_down(self, node: str, *, reason: str = "test") -> None:
@@ -169,10 +174,6 @@ class SlurmCluster(SlurmClient):
         if self._paths is None:
             raise ClusterError("the cluster is not started")
         return self._paths
-
-    @property
-    def _nodes(self) -> list[str]:
-        return [name for name in self._daemons if name not in SERVICES]
 
     def _daemon(self, name: str) -> Daemon:
         if name not in self._daemons:
@@ -215,7 +216,7 @@ class SlurmCluster(SlurmClient):
         # rest each before what it relies on. Killed, because nobody needs what they would save,
         # and SIGTERM may take long: MariaDB forgets one that comes while it starts, and a slurmd
         # without a controller needs half a minute.
-        for name in ("slurmctld", *self._nodes, "slurmdbd", "mariadbd", "munged"):
+        for name in ("slurmctld", *self.nodes, "slurmdbd", "mariadbd", "munged"):
             self.stop_daemon(name, kill=True)
         # A slurmd leaves its jobs running.
         end_processes(root_dir)

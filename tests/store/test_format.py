@@ -42,7 +42,7 @@ def test_the_plan_is_read(old: ExperimentDir) -> None:
     assert plan.grid == {"rnn_width": [4, 6], "lr": [0.001, 1e30]}
     assert [run.name for run in plan.runs] == [COMPLETED, DIVERGED, INTERRUPTED, PENDING]
     assert plan.groups[0].values == {"rnn_width": 4, "lr": 0.001}
-    assert plan.resources["timeout_min"] == 10
+    assert plan.resources["mem_gb"] == 1
 
 
 def test_the_configurations_are_read(old: ExperimentDir) -> None:

@@ -8,16 +8,19 @@ import shutil
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.checkpoints import list_checkpoints
+from hpcexp.store.experiment import read_run_config
 from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.metrics import read_last, read_metrics
 from hpcexp.store.ownership import Ownership, acquire, read_live_owner
 from hpcexp.store.status import RunStatus, State, read_status, write_status
+from hpcexp.train.checkpoint import write_checkpoint
 from hpcexp.worker import run as run_module
 from hpcexp.worker import sink as sink_module
 from hpcexp.worker.interruption import Interruption
@@ -29,8 +32,10 @@ from tests.worker.conftest import (
     LONG,
     InterruptAfter,
     assert_equal_runs,
+    list_hidden,
     make_run,
     newest_step,
+    supersede,
     take_snapshot,
     train_here,
 )
@@ -285,6 +290,49 @@ def test_a_run_that_another_live_process_trains_is_left_alone(
     assert f"{run_dir.name}: already being trained by process {other.pid}" in caplog.text
 
 
+# ------------------------------------------------------------------------------- superseded
+
+
+def fail(*_arguments: object, **_options: object) -> None:
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory", "deleted by the other")
+
+
+@pytest.mark.parametrize(
+    ("place", "then"),
+    [
+        ("hpcexp.worker.run.read_run_config", read_run_config),
+        ("hpcexp.worker.sink.list_checkpoints", list_checkpoints),
+        ("hpcexp.train.checkpoint.write_checkpoint", write_checkpoint),
+        ("hpcexp.train.checkpoint.write_checkpoint", fail),
+    ],
+    ids=[
+        "before torch is imported",
+        "before a checkpoint is read",
+        "before a checkpoint gets its name",
+        "before a write fails",
+    ],
+)
+def test_a_superseded_attempt_writes_no_more_wherever_it_is(
+    place: str,
+    then: Callable[..., object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_dir = make_run(tmp_path)
+    before: dict[str, tuple[bytes, int]] = {}
+
+    def supersede_and_go_on(*arguments: object, **options: object) -> object:
+        before.update(supersede(run_dir))
+        return then(*arguments, **options)
+
+    monkeypatch.setattr(place, supersede_and_go_on)
+    train_here(run_dir)
+    assert take_snapshot(run_dir.path) == before
+    assert list_hidden(run_dir.path) == []
+    assert "attempt 1 was superseded by" in caplog.text
+
+
 # ----------------------------------------------------------------------------------- failed
 
 
@@ -307,10 +355,10 @@ def test_what_the_file_system_refuses_is_the_reason_of_a_failed_run(
 def test_rows_that_were_measured_before_a_failure_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(run_dir: RunDir) -> None:
+    def fill_up(run_dir: RunDir) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sink_module, "remove_old_checkpoints", fail)
+    monkeypatch.setattr(sink_module, "remove_old_checkpoints", fill_up)
     run_dir = make_run(tmp_path)
     assert train_here(run_dir).reason == "No space left on device"
     assert read_last(run_dir.path)["train"].step == 30
