@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import pickle
 import zipfile
 from pathlib import Path
 
@@ -35,7 +35,8 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU; only tensors and plain values are accepted.
 
-    Raises DamagedCheckpointError where the file is not a whole checkpoint.
+    Raises DamagedCheckpointError where the file is not a whole checkpoint, OSError where the
+    file system does not give it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -43,7 +44,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if damaged is not None:
             raise DamagedCheckpointError(f"{path}: checksum of {damaged} does not match")
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (zipfile.BadZipFile, pickle.UnpicklingError, EOFError, RuntimeError, KeyError) as error:
+    except (DamagedCheckpointError, MemoryError):
+        raise
+    except Exception as error:
+        # zipfile and pickle answer damage with almost any exception; EINVAL is a seek to a
+        # place that a damaged table of contents names.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise DamagedCheckpointError(f"{path}: not a whole checkpoint ({error})") from error
     if checkpoint.pop("format", None) != FORMAT:
         raise DamagedCheckpointError(f"{path}: written by another version of hpcexp")
