@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.find import list_experiments
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.metrics import read_metrics
 from hpcexp.store.status import RunStatus, State, read_status
 from hpcexp.store.submissions import read_submissions
 from tests.slurm_cluster.cluster import SlurmCluster
@@ -36,7 +37,7 @@ params:
   eval_every: 50
 grid: {rnn_width: %(widths)s}
 rand_inits: %(rand_inits)d
-resources: {cpus: 1, mem_gb: 1, timeout: 10m}
+resources: {cpus: 1, mem_gb: 1, timeout: %(timeout)s}
 """
 
 
@@ -58,7 +59,7 @@ class CommandLine:
         return done.stdout + done.stderr
 
     def write_template(self, name: str, **values: Any) -> str:
-        settings = {"max_step": 6, "widths": "[4]", "rand_inits": 2, **values}
+        settings = {"max_step": 6, "widths": "[4]", "rand_inits": 2, "timeout": "10m", **values}
         path = self.directory / name
         path.write_text(SMALL % settings)
         return str(path)
@@ -68,9 +69,9 @@ class CommandLine:
 
 
 @pytest.fixture
-def hpcexp(slurm_cluster: SlurmCluster, tmp_path: Path) -> CommandLine:
+def hpcexp(slurm_cluster: SlurmCluster, tmp_path: Path) -> Iterator[CommandLine]:
+    yield CommandLine(slurm_cluster, tmp_path)
     slurm_cluster.reset()
-    return CommandLine(slurm_cluster, tmp_path)
 
 
 def read_statuses(experiment: ExperimentDir) -> dict[str, RunStatus]:
@@ -182,3 +183,28 @@ def test_a_worker_that_is_killed_is_told_from_one_that_trains_and_can_be_resumed
     assert "hpcexp resume" in status
     hpcexp("resume", "killed", "--slurm")
     wait_for(experiment, all_in(State.COMPLETED))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_that_needs_longer_than_its_time_limit_completes_through_requeues(
+    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+) -> None:
+    template = hpcexp.write_template("limit.yaml", max_step=15_000, rand_inits=1, timeout="1m")
+    hpcexp("launch", template, "--slurm")
+    experiment = hpcexp.newest()
+    name = "rnn_width=4_rand_0"
+    deadline = time.monotonic() + 480
+    seen = set()
+    while (status := read_status(experiment.run(name))).state != State.COMPLETED:
+        seen.add((status.attempt, str(status.state)))
+        assert time.monotonic() < deadline, (status, seen)
+        assert status.state != State.FAILED, status
+        time.sleep(1)
+    assert status.attempt >= 2, seen
+    log = experiment.run(name).log_path(status.attempt).read_text()
+    assert "continuing from step" in log
+    table = read_metrics(experiment.run(name).path)
+    steps = table.step[table.split == 0]
+    assert (steps[1:] > steps[:-1]).all()
+    assert steps[-1] == 15_000
