@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.metrics import MAX_BLOCK_ROWS, SPLITS, MetricsRow, MetricsWriter, read_metrics
 from hpcexp.store.provenance import collect_provenance
 from hpcexp.store.status import RunStatus, State, write_status
+from hpcexp.workloads import load_primary_metric
 
 PRIMARY = "linear_projection_mse"
 METRICS = (
@@ -134,6 +135,7 @@ def make_experiment(directory: Path, size: Size) -> ExperimentDir:
         groups=tuple(PlannedGroup(g.name, g.values) for g in groups),
         runs=tuple(PlannedRun(r.name, r.group.name, r.rand_init) for r in planned),
         resources={},
+        primary_metric=asdict(load_primary_metric("sps")),
         configs={g.name: {} for g in groups},
     )
     experiment = create_experiment(directory, plan, sources=[], provenance=collect_provenance())

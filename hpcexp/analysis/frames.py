@@ -25,7 +25,6 @@ from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.metrics import SPLITS, MetricsTable
 from hpcexp.store.status import FINISHED, RunStatus, State
 from hpcexp.train.metric import Metric
-from hpcexp.workloads import load_primary_metric
 
 MISSING = "missing"
 """State of a run whose directory does not say how it ended, or not with which metrics."""
@@ -98,7 +97,7 @@ def load(
 
 def make_results(experiment: ExperimentDir, recorded: Recorded) -> Results:
     """Frames of what was read."""
-    plan, metric = recorded.plan, load_primary_metric(recorded.plan.workload)
+    plan, metric = recorded.plan, Metric(**recorded.plan.primary_metric)
     runs = _make_runs(recorded, metric, make_group_axis(plan.groups))
     named = {i: f"{plan.runs[i].name}: {text}" for i, text in recorded.problems.items()}
     lacking = {

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import sys
 
+import click
+
 from hpcexp.errors import HpcexpError
+
+INTERRUPTED_EXIT_CODE = 130
+BROKEN_PIPE_EXIT_CODE = 141
 
 
 def main() -> None:
@@ -12,13 +17,16 @@ def main() -> None:
     from hpcexp.cli.app import app
 
     try:
-        app()
+        sys.exit(app(prog_name="hpcexp", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except HpcexpError as error:
         sys.stdout.flush()
-        print(error, file=sys.stderr)  # noqa: T201
+        click.echo(str(error), err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED_EXIT_CODE)
     except BrokenPipeError:  # `hpcexp status | head`
         sys.stderr.close()
-        sys.exit(141)
+        sys.exit(BROKEN_PIPE_EXIT_CODE)

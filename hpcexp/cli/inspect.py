@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from hpcexp.cli.options import (
-    AsJson,
-    ExperimentName,
-    ExperimentsDir,
     complete_experiment,
+    complete_run,
+    experiment_argument,
+    experiments_dir_option,
     find,
+    json_option,
     make_console,
     print_json,
     resolve_experiments_dir,
@@ -29,19 +30,15 @@ WATCH_EVERY_S = 2.0
 MAX_EXPERIMENTS_SHOWN = 20
 
 
+@click.command()
+@click.argument(
+    "experiment_name", metavar="[EXP_DIR]", required=False, shell_complete=complete_experiment
+)
+@click.option("--watch", is_flag=True, help="Go on showing, until Ctrl-C.")
+@json_option
+@experiments_dir_option
 def status(
-    experiment_name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[EXP_DIR]",
-            help="A path, `latest`, or part of a name. [default: all experiments]",
-            show_default=False,
-            autocompletion=complete_experiment,
-        ),
-    ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on showing, until Ctrl-C.")] = False,
-    as_json: AsJson = False,
-    experiments_dir: ExperimentsDir = None,
+    *, experiment_name: str | None, watch: bool, as_json: bool, experiments_dir: Path | None
 ) -> None:
     """Show how far experiments are, and what went wrong.
 
@@ -89,16 +86,21 @@ def _to_json(experiment: ExperimentDir | None, directory: Path) -> Any:
     return [observation_to_json(observe(e), with_runs=False) for e in list_experiments(directory)]
 
 
+@click.command()
+@experiment_argument
+@click.argument("run", metavar="RUN", shell_complete=complete_run)
+@click.option("--follow", "-f", is_flag=True, help="Go on printing until the run ends.")
+@click.option(
+    "--attempt", type=click.IntRange(min=1), help="Attempt, from 1.  [default: the newest]"
+)
+@experiments_dir_option
 def logs(
-    experiment_name: ExperimentName,
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run of the experiment.")],
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on printing until the run ends.")
-    ] = False,
-    attempt: Annotated[
-        int | None, typer.Option(help="Attempt, from 1. [default: the newest]")
-    ] = None,
-    experiments_dir: ExperimentsDir = None,
+    *,
+    experiment_name: str,
+    run: str,
+    follow: bool,
+    attempt: int | None,
+    experiments_dir: Path | None,
 ) -> None:
     """Print the log of a run; -f follows it.
 
@@ -108,9 +110,9 @@ def logs(
 
     experiment = find(experiment_name, experiments_dir)
     log = find_log(experiment, run, attempt=attempt)
-    typer.echo(f"{log.path}", err=True)
+    click.echo(f"{log.path}", err=True)
     for text in _read_growing(log.path, experiment, log.run, follow=follow):
-        typer.echo(text, nl=False)
+        click.echo(text, nl=False)
 
 
 def _read_growing(
@@ -126,3 +128,21 @@ def _read_growing(
             if not is_active:
                 return
             time.sleep(1)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(*, shell: str) -> None:
+    """Print what makes a shell complete experiments and runs.
+
+    \b
+      bash   eval "$(hpcexp completion bash)"      in ~/.bashrc
+      zsh    eval "$(hpcexp completion zsh)"       in ~/.zshrc
+      fish   hpcexp completion fish | source       in ~/.config/fish/config.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    root = click.get_current_context().find_root().command
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None
+    click.echo(completion_class(root, {}, "hpcexp", "_HPCEXP_COMPLETE").source())

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from hpcexp.cli.options import (
-    AsJson,
-    ExperimentName,
-    ExperimentsDir,
-    Inline,
-    Jobs,
-    Local,
-    Slurm,
+    executor_options,
+    experiment_argument,
+    experiments_dir_option,
     find,
+    json_option,
     make_console,
     pick_executor,
     print_json,
     resolve_experiments_dir,
+    runs_argument,
 )
 
 if TYPE_CHECKING:
@@ -28,38 +26,44 @@ if TYPE_CHECKING:
     from hpcexp.launch.launch import ExecutorName
     from hpcexp.store.layout import ExperimentDir
 
-RunNames = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[RUN]...", help="Runs or groups. [default: all]", show_default=False),
-]
 
-
+@click.command()
+@click.argument("template_path", metavar="TEMPLATE", type=click.Path(path_type=Path))
+@click.option("--profile", metavar="NAME", help="Apply a profile of the template, such as smoke.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override, such as params.lr=0.01. Repeatable.",
+)
+@click.option("--rand-inits", type=int, help="Random initialisations for each group.")
+@click.option("--name", help="Name of the experiment.")
+@click.option(
+    "--only",
+    metavar="GROUP",
+    multiple=True,
+    help="Only this group, such as rnn_width=48. Repeatable.",
+)
+@executor_options
+@click.option("--dry-run", is_flag=True, help="Say what would happen; create nothing.")
+@json_option
+@experiments_dir_option
 def launch(
-    template_path: Annotated[Path, typer.Argument(metavar="TEMPLATE", help="A YAML template.")],
-    profile: Annotated[
-        str | None, typer.Option(help="Apply a profile of the template, such as smoke.")
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override, such as params.lr=0.01."),
-    ] = None,
-    rand_inits: Annotated[
-        int | None, typer.Option(help="Random initialisations for each group.")
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the experiment.")] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GROUP", help="Only this group, such as rnn_width=48. Repeatable."),
-    ] = None,
-    slurm: Slurm = False,
-    local: Local = False,
-    inline: Inline = False,
-    jobs: Jobs = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen; create nothing.")
-    ] = False,
-    as_json: AsJson = False,
-    experiments_dir: ExperimentsDir = None,
+    *,
+    template_path: Path,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    rand_inits: int | None,
+    name: str | None,
+    only: tuple[str, ...],
+    slurm: bool,
+    local: bool,
+    inline: bool,
+    jobs: int | None,
+    dry_run: bool,
+    as_json: bool,
+    experiments_dir: Path | None,
 ) -> None:
     """Train every run of a template, on Slurm or here.
 
@@ -81,11 +85,11 @@ def launch(
     template = load_template(
         template_path,
         profile=profile,
-        overrides=tuple(overrides or ()),
+        overrides=overrides,
         rand_inits=rand_inits,
         name=name,
     )
-    check_groups(template, only or ())
+    check_groups(template, only)
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
     directory = resolve_experiments_dir(experiments_dir)
     if dry_run:
@@ -94,7 +98,7 @@ def launch(
         print_dry_run(
             template,
             experiments_dir=directory,
-            only=only or (),
+            only=only,
             executor=executor,
             num_jobs=jobs,
             as_json=as_json,
@@ -104,19 +108,26 @@ def launch(
         from hpcexp.launch.slurm import require_slurm
 
         require_slurm()
-    experiment = prepare(template, experiments_dir=directory, only=only or ())
+    experiment = prepare(template, experiments_dir=directory, only=only)
     _train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
 
 
+@click.command()
+@experiment_argument
+@runs_argument
+@executor_options
+@json_option
+@experiments_dir_option
 def resume(
-    experiment_name: ExperimentName,
-    runs: RunNames = None,
-    slurm: Slurm = False,
-    local: Local = False,
-    inline: Inline = False,
-    jobs: Jobs = None,
-    as_json: AsJson = False,
-    experiments_dir: ExperimentsDir = None,
+    *,
+    experiment_name: str,
+    runs: tuple[str, ...],
+    slurm: bool,
+    local: bool,
+    inline: bool,
+    jobs: int | None,
+    as_json: bool,
+    experiments_dir: Path | None,
 ) -> None:
     """Train what is unfinished, from the last checkpoints.
 
@@ -127,15 +138,21 @@ def resume(
 
     experiment = find(experiment_name, experiments_dir)
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
-    choose = make_resumable_chooser(experiment, runs or ())
+    choose = make_resumable_chooser(experiment, runs)
     _train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json)
 
 
+@click.command()
+@experiment_argument
+@runs_argument
+@json_option
+@experiments_dir_option
 def cancel(
-    experiment_name: ExperimentName,
-    runs: RunNames = None,
-    as_json: AsJson = False,
-    experiments_dir: ExperimentsDir = None,
+    *,
+    experiment_name: str,
+    runs: tuple[str, ...],
+    as_json: bool,
+    experiments_dir: Path | None,
 ) -> None:
     """End runs, after a checkpoint.
 
@@ -147,18 +164,18 @@ def cancel(
     from hpcexp.launch.launch import cancel as cancel_runs
 
     experiment = find(experiment_name, experiments_dir)
-    cancelled = cancel_runs(experiment, runs or ())
+    cancelled = cancel_runs(experiment, runs)
     if as_json:
         print_json(asdict(cancelled))
         return
     if not cancelled.ended and not cancelled.stopping:
-        typer.echo("nothing to cancel: every run has ended")
+        click.echo("nothing to cancel: every run has ended")
     if cancelled.ended:
-        typer.echo(f"cancelled  {_count_runs(len(cancelled.ended))} that had not begun")
+        click.echo(f"cancelled  {_count_runs(len(cancelled.ended))} that had not begun")
     if cancelled.stopping:
-        typer.echo(f"stopping   {_count_runs(len(cancelled.stopping))}, after a checkpoint")
+        click.echo(f"stopping   {_count_runs(len(cancelled.stopping))}, after a checkpoint")
     if cancelled.ended or cancelled.stopping:
-        typer.echo(f"undo       hpcexp resume {experiment.name} RUN...")
+        click.echo(f"undo       hpcexp resume {experiment.name} RUN...")
 
 
 def _choose_all(experiment: ExperimentDir) -> Callable[[], list[str]]:
@@ -208,13 +225,13 @@ def _report(
         jobs = [job_id for submission in last if names for job_id in submission.job_ids]
         print_json({"experiment": str(experiment.path), "runs": names, "jobs": jobs})
     elif not names:
-        typer.echo("nothing to do: every run has ended or is being worked on")
+        click.echo("nothing to do: every run has ended or is being worked on")
     elif executor == "slurm":
-        typer.echo(describe_submission(experiment, len(names)))
+        click.echo(describe_submission(experiment, len(names)))
     else:
-        typer.echo(describe_outcome(experiment, names, done=done))
+        click.echo(describe_outcome(experiment, names, done=done))
     if executor != "slurm" and names:
-        raise typer.Exit(find_exit_code(experiment, names, done=done))
+        click.get_current_context().exit(find_exit_code(experiment, names, done=done))
 
 
 def _count_runs(count: int) -> str:

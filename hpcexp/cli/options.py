@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
+import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,43 +16,82 @@ if TYPE_CHECKING:
     from hpcexp.launch.launch import ExecutorName
     from hpcexp.store.layout import ExperimentDir
 
-ExperimentsDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--experiments-dir",
-        help="Where experiments are. [default: $HPCEXP_EXPERIMENTS_DIR, else ./experiments]",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Slurm = Annotated[bool, typer.Option("--slurm", help="Submit to Slurm.")]
-Local = Annotated[bool, typer.Option("--local", help="Train in processes on this machine.")]
-Inline = Annotated[
-    bool, typer.Option("--inline", help="Train in this process, for a debugger or a first look.")
-]
-Jobs = Annotated[
-    int | None,
-    typer.Option("--jobs", min=1, help="Jobs at a time on this machine. [default: what fits]"),
-]
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def complete_experiment(incomplete: str) -> list[str]:
+def complete_experiment(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     """Names of experiments for the shell's completion."""
     from hpcexp.store.experiment import default_experiments_dir
     from hpcexp.store.find import list_experiments
 
-    names = [e.name for e in list_experiments(default_experiments_dir())]
-    return [name for name in ["latest", *names] if incomplete in name]
+    names = ["latest", *(e.name for e in list_experiments(default_experiments_dir()))]
+    return [CompletionItem(name) for name in names if incomplete in name]
 
 
-ExperimentName = Annotated[
-    str,
-    typer.Argument(
-        metavar="EXP_DIR",
-        help="A path, `latest`, or part of a name (the newest that matches).",
-        autocompletion=complete_experiment,
-    ),
-]
+def complete_run(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of groups and runs of the experiment that was named before."""
+    from hpcexp.errors import HpcexpError
+    from hpcexp.store.experiment import default_experiments_dir, read_plan
+    from hpcexp.store.find import find_experiment
+
+    try:
+        text = context.params["experiment_name"]
+        found = find_experiment(text, experiments_dir=default_experiments_dir())
+        plan = read_plan(found.experiment)
+    except (HpcexpError, KeyError):
+        return []
+    names = [*(group.name for group in plan.groups), *(run.name for run in plan.runs)]
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def experiments_dir_option(command: Command) -> Command:
+    """`--experiments-dir`."""
+    return click.option(
+        "--experiments-dir",
+        type=click.Path(path_type=Path),
+        help="Where experiments are.  [default: $HPCEXP_EXPERIMENTS_DIR, else ./experiments]",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(command)
+
+
+def executor_options(command: Command) -> Command:
+    """`--slurm`, `--local`, `--inline` and `--jobs`."""
+    for option in (
+        click.option(
+            "--jobs",
+            type=click.IntRange(min=1),
+            help="Jobs at a time on this machine.  [default: what fits]",
+        ),
+        click.option(
+            "--inline", is_flag=True, help="Train in this process: for a debugger, a first look."
+        ),
+        click.option("--local", is_flag=True, help="Train in processes on this machine."),
+        click.option("--slurm", is_flag=True, help="Submit to Slurm."),
+    ):
+        command = option(command)
+    return command
+
+
+def experiment_argument(command: Command) -> Command:
+    """`EXP_DIR`."""
+    return click.argument("experiment_name", metavar="EXP_DIR", shell_complete=complete_experiment)(
+        command
+    )
+
+
+def runs_argument(command: Command) -> Command:
+    """`[RUN]...`."""
+    return click.argument("runs", metavar="[RUN]...", nargs=-1, shell_complete=complete_run)(
+        command
+    )
 
 
 def resolve_experiments_dir(given: Path | None) -> Path:
@@ -69,7 +110,7 @@ def find(text: str, experiments_dir: Path | None, *, quiet: bool = False) -> Exp
         others = (
             "" if found.num_matches == 1 else f" (the newest of {found.num_matches} that match)"
         )
-        typer.echo(f"{found.experiment.name}{others}", err=True)
+        click.echo(f"{found.experiment.name}{others}", err=True)
     return found.experiment
 
 
@@ -95,7 +136,7 @@ def pick_executor(*, slurm: bool, local: bool, inline: bool) -> ExecutorName:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def make_console() -> Console:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from hpcexp.cli.options import AsJson, ExperimentName, ExperimentsDir, find, print_json
+from hpcexp.cli.options import (
+    experiment_argument,
+    experiments_dir_option,
+    find,
+    json_option,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from hpcexp.analysis.frames import Results
     from hpcexp.analysis.summary import Summary
 
 
+@click.command()
+@experiment_argument
+@click.option(
+    "--figure", "figures", metavar="NAME", multiple=True, help="Only this figure. Repeatable."
+)
+@json_option
+@experiments_dir_option
 def plot(
-    experiment_name: ExperimentName,
-    figures: Annotated[
-        list[str] | None,
-        typer.Option("--figure", help="Only this figure. Repeatable. [default: all]"),
-    ] = None,
-    as_json: AsJson = False,
-    experiments_dir: ExperimentsDir = None,
+    *,
+    experiment_name: str,
+    figures: tuple[str, ...],
+    as_json: bool,
+    experiments_dir: Path | None,
 ) -> None:
     """Draw boxplots, success rates and loss curves.
 
@@ -35,15 +47,16 @@ def plot(
 
     def show(results: Results, summary: Summary) -> None:
         if not as_json:
-            typer.echo(f"{describe(results, summary)}\n")
+            click.echo(f"{describe(results, summary)}\n")
 
-    report = plot_experiment(experiment, figures=figures, on_numbers=show)
+    report = plot_experiment(experiment, figures=figures or None, on_numbers=show)
     if as_json:
         print_json({"experiment": str(experiment.path), "files": [str(p) for p in report.written]})
         return
-    typer.echo(f"{describe_written(report.written)}\nin {experiment.plots_dir}/")
+    click.echo(f"{describe_written(report.written)}\nin {experiment.plots_dir}/")
 
 
+@click.command()
 def schema() -> None:
     """Print the JSON Schema of templates, for editors.
 

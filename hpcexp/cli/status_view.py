@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from hpcexp.cli.progress import format_duration
 from hpcexp.launch.observe import Observation
 from hpcexp.store.status import FINISHED, RunStatus, State
-from hpcexp.workloads import load_primary_metric
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -78,8 +77,8 @@ def render_experiment(observation: Observation) -> RenderableType:
 
 
 def _render_groups(observation: Observation) -> Table:
-    metric = load_primary_metric(observation.plan.workload)
-    title = f"{metric.name.replace('_', ' ')} (median so far)"
+    metric = observation.plan.primary_metric["name"]
+    title = f"{metric.replace('_', ' ')} (median so far)"
     table = _make_table("group", numbers=(*COUNTS, "epoch", title))
     for group in observation.plan.groups:
         names = [run.name for run in observation.plan.runs if run.group == group.name]
@@ -91,7 +90,7 @@ def _render_groups(observation: Observation) -> Table:
             group.name,
             *_count_states(part),
             _describe_epochs(statuses),
-            _median(statuses, metric.name),
+            _median(statuses, metric),
         )
     return table
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
 from hpcexp.template import Template
+from hpcexp.workloads import load_primary_metric
 
 MAX_ARRAY_JOBS = 1000  # Slurm's usual MaxArraySize is 1001, and counts indices from 0
 
@@ -29,6 +31,7 @@ def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
             if run.group.name in kept
         ),
         resources=template.resources.model_dump(mode="json"),
+        primary_metric=dataclasses.asdict(load_primary_metric(template.workload)),
         profile=template.profile,
         overrides=template.overrides,
         configs={group.name: template.config_for(group) for group in groups},

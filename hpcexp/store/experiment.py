@@ -53,7 +53,8 @@ class Plan:
     """Everything that was decided at launch.
 
     `params` are the resolved hyperparameters that all groups share, `resources` those of
-    one job.
+    one job. `primary_metric` is what runs are judged by, as the workload declared it at
+    launch: a later change of mind must not judge old experiments anew.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Plan:
     groups: tuple[PlannedGroup, ...]
     runs: tuple[PlannedRun, ...]
     resources: Mapping[str, Any]
+    primary_metric: Mapping[str, Any]
     profile: str | None = None
     overrides: tuple[str, ...] = ()
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

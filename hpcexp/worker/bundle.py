@@ -17,17 +17,16 @@ logger = logging.getLogger("hpcexp.worker")
 def run_bundle(experiment: ExperimentDir, submission_id: str, index: int) -> Interruption:
     """Train the runs of one bundle; returns the interruption that ended it early, if one did."""
     interruption = Interruption()
-    interruption.install()
     start_logging()
-    submission = read_submission(experiment, submission_id)
-    for name in submission.bundles[index]:
-        if interruption.signal is not None:
-            break
-        train_run(
-            experiment.run(name),
-            interruption=interruption,
-            num_threads=find_num_threads(),
-        )
+    with interruption.noting_signals():
+        for name in read_submission(experiment, submission_id).bundles[index]:
+            if interruption.signal is not None:
+                break
+            train_run(
+                experiment.run(name),
+                interruption=interruption,
+                num_threads=find_num_threads(),
+            )
     return interruption
 
 

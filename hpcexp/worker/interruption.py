@@ -7,6 +7,8 @@ boundary, where the state is whole.
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 REASONS = {
@@ -17,16 +19,25 @@ REASONS = {
 
 
 class Interruption:
-    """Collects the first request to stop. Install before torch is imported: that takes seconds."""
+    """Collects the first request to stop."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self.is_cancelled = False
 
-    def install(self) -> None:
-        """Take over the signals; SIGUSR2 is what submitit makes Slurm send before a time-out."""
-        for number in REASONS:
-            signal.signal(number, self._note)
+    @contextmanager
+    def noting_signals(self) -> Iterator[None]:
+        """Within, the signals are noted; afterwards they do what they did before.
+
+        Enter it before torch is imported, which takes seconds. SIGUSR2 is what submitit makes
+        Slurm send before a time-out.
+        """
+        previous = {number: signal.signal(number, self._note) for number in REASONS}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
 
     def request(self, number: signal.Signals) -> None:
         """Ask to stop, as a signal would."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.metrics import MAX_BLOCK_ROWS, MetricsRow, MetricsWriter
 from hpcexp.store.provenance import Provenance
 from hpcexp.store.status import RunStatus, State, write_status
+from hpcexp.workloads import load_primary_metric
 
 TERMS = ("self_recon", "predict.image", "predict.z", "kld")
 MSE = "linear_projection_mse"
@@ -79,6 +80,7 @@ def make_plan(
             for r in expand_runs(groups, rand_inits=rand_inits)
         ),
         resources={},
+        primary_metric=asdict(load_primary_metric("sps")),
         configs={g.name: dict(g.values) for g in groups},
     )
 

@@ -13,10 +13,11 @@ import pytest
 
 from hpcexp.store.experiment import Plan, RunConfig, read_plan, read_run_config
 from hpcexp.store.find import find_experiment
+from hpcexp.store.git import GitState, UntrackedFile
 from hpcexp.store.layout import FORMAT, ExperimentDir
 from hpcexp.store.metrics import read_last, read_metrics
 from hpcexp.store.ownership import Owner, acquire, read_live_owner
-from hpcexp.store.provenance import GitState, Provenance, UntrackedFile
+from hpcexp.store.provenance import Provenance
 from hpcexp.store.status import RunStatus, State, read_status
 from hpcexp.store.submissions import Driver, Submission, read_submissions
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from hpcexp.store import provenance as provenance_module
+from hpcexp.store import git as git_module
+from hpcexp.store.git import GitState
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.provenance import GitState, collect_provenance, write_provenance
+from hpcexp.store.provenance import collect_provenance, write_provenance
 
 BINARY = bytes(range(256)) * 4
 LATIN_1 = "Größe der Schritte\n".encode("latin-1")
@@ -84,7 +85,7 @@ def test_a_user_without_a_name_is_noted_by_number(monkeypatch: pytest.MonkeyPatc
         raise KeyError("uid not found")
 
     monkeypatch.setattr("getpass.getuser", fail)
-    assert provenance_module._find_user() == str(os.getuid())
+    assert collect_provenance(working_dir=Path("/")).user == str(os.getuid())
 
 
 # ------------------------------------------------------------------------------- the commit
@@ -179,11 +180,19 @@ def test_looking_at_a_tree_leaves_its_index_alone(tree: Path) -> None:
     assert (tree / ".git/index").read_bytes() == before
 
 
+def test_files_that_may_hold_secrets_are_named_and_not_copied(tree: Path) -> None:
+    for name in (".env", "code/deploy.key", "id_rsa", "tokenizer.py"):
+        (tree / name).write_text("x")
+    copied = {file.path: file.copied for file in read_git(tree).untracked}
+    assert copied[".env"] is copied["code/deploy.key"] is copied["id_rsa"] is False
+    assert copied["tokenizer.py"] is True
+
+
 def test_a_diff_that_is_too_large_is_left_out_and_said_to_be(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(tree)
-    monkeypatch.setattr(provenance_module, "MAX_DIFF_BYTES", 100)
+    monkeypatch.setattr(git_module, "MAX_DIFF_BYTES", 100)
     state = read_git(tree)
     assert (state.diff, state.is_dirty) == (b"", True)
     assert state.problem.startswith("the diff was left out: ")
@@ -232,8 +241,8 @@ def test_a_copy_is_no_more_readable_to_others_than_the_file(tree: Path, tmp_path
 def test_large_files_are_named_only_and_all_together_stay_within_the_limit(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provenance_module, "MAX_UNTRACKED_FILE_BYTES", 10)
-    monkeypatch.setattr(provenance_module, "MAX_UNTRACKED_BYTES", 25)
+    monkeypatch.setattr(git_module, "MAX_UNTRACKED_FILE_BYTES", 10)
+    monkeypatch.setattr(git_module, "MAX_UNTRACKED_BYTES", 25)
     for name, size in (("a", 10), ("b", 11), ("c", 10), ("d", 6), ("e", 5)):
         (tree / name).write_bytes(b"x" * size)
     folder, record = write(tree, tmp_path / "experiment")
@@ -250,7 +259,7 @@ def test_large_files_are_named_only_and_all_together_stay_within_the_limit(
 def test_of_very_many_files_the_first_are_named_and_all_are_counted(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provenance_module, "MAX_UNTRACKED_FILES", 3)
+    monkeypatch.setattr(git_module, "MAX_UNTRACKED_FILES", 3)
     for number in range(5):
         (tree / f"{number}.txt").touch()
     state = read_git(tree)

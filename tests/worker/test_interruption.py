@@ -11,13 +11,17 @@ from hpcexp.worker.interruption import REASONS, Interruption
 
 @pytest.fixture
 def interruption() -> Iterator[Interruption]:
-    """Installed in this process for the time of a test."""
-    previous = {number: signal.getsignal(number) for number in REASONS}
+    """Notes this process's signals for the time of a test."""
     interruption = Interruption()
-    interruption.install()
-    yield interruption
-    for number, handler in previous.items():
-        signal.signal(number, handler)
+    with interruption.noting_signals():
+        yield interruption
+
+
+def test_afterwards_signals_do_what_they_did_before() -> None:
+    before = {number: signal.getsignal(number) for number in REASONS}
+    with Interruption().noting_signals():
+        assert {number: signal.getsignal(number) for number in REASONS} != before
+    assert {number: signal.getsignal(number) for number in REASONS} == before
 
 
 def test_nothing_is_a_reason_to_stop_at_first(interruption: Interruption) -> None:
