@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hpcexp.cli.options import make_console, print_json
-from hpcexp.launch.launch import ExecutorName
-from hpcexp.launch.local import choose_shape
-from hpcexp.launch.plan import make_bundles, make_plan, split_into_arrays
-from hpcexp.launch.slurm import write_sbatch_text
+from hpcexp.launch.executor import LaunchOptions, spell_count
+from hpcexp.launch.executors import EXECUTORS
+from hpcexp.launch.plan import make_bundles, make_plan, split_bundles
 from hpcexp.store.experiment import Plan
 from hpcexp.store.layout import TIMESTAMP, ExperimentDir
 from hpcexp.store.submissions import make_submission
@@ -26,7 +25,7 @@ def print_dry_run(
     *,
     experiments_dir: Path,
     only: Sequence[str],
-    executor: ExecutorName,
+    executor: str,
     num_jobs: int | None,
     as_json: bool,
 ) -> None:
@@ -34,30 +33,36 @@ def print_dry_run(
     plan = make_plan(template, only=only)
     name = f"{datetime.now().strftime(TIMESTAMP)}_{plan.name}"
     experiment = ExperimentDir(experiments_dir / name)
-    scripts = _write_scripts(experiment, plan, template) if executor == "slurm" else []
+    scripts = _write_scripts(experiment, plan, template, executor)
     if as_json:
         print_json(_to_json(experiment, plan, executor, scripts))
         return
     console = make_console()
     _print_groups(console, plan)
-    _print_place(console, experiment, plan, template, executor, num_jobs)
-    for script in scripts:
-        console.print("\n[bold]sbatch script[/]")
+    console.print(f"\nwould make    {_escape(str(experiment.path))}/")
+    num_bundles = len(make_bundles([run.name for run in plan.runs]))
+    options = LaunchOptions(num_jobs=num_jobs)
+    described = EXECUTORS[executor].describe(num_bundles, template.resources, options)
+    console.print(described, markup=False)
+    if scripts:
+        others = f" (the first of {len(scripts)} that differ in their numbers only)"
+        console.print(f"\n[bold]sbatch script[/]{others if len(scripts) > 1 else ''}")
         # Not through rich, which would fold long lines: this text must be exact.
-        console.file.write(f"\n{script}\n")
-    console.print("\nnothing was created")
+        console.file.write(f"\n{scripts[0]}\n")
+    console.print("nothing was created" if scripts else "\nnothing was created")
 
 
-def _write_scripts(experiment: ExperimentDir, plan: Plan, template: Template) -> list[str]:
-    arrays = split_into_arrays(make_bundles([run.name for run in plan.runs]))
-    return [
-        write_sbatch_text(
-            experiment,
-            make_submission(experiment, number=i, executor="slurm", bundles=array),
-            template.resources,
-        )
-        for i, array in enumerate(arrays, start=1)
-    ]
+def _write_scripts(
+    experiment: ExperimentDir, plan: Plan, template: Template, executor: str
+) -> list[str]:
+    place = EXECUTORS[executor]
+    bundles = make_bundles([run.name for run in plan.runs])
+    scripts = []
+    for number, part in enumerate(split_bundles(bundles, max_bundles=place.max_bundles), start=1):
+        submission = make_submission(experiment, number=number, executor=executor, bundles=part)
+        script = place.write_script(experiment, submission, template.resources)
+        scripts += [script] if script is not None else []
+    return scripts
 
 
 def _to_json(
@@ -90,8 +95,8 @@ def _print_groups(console: Any, plan: Plan) -> None:
     console.print(f"[bold]{plan.name}[/]{question}")
     per_group = len(plan.runs) // len(plan.groups)
     console.print(
-        f"{_count(len(plan.groups), 'group')} x {_count(per_group, 'initialisation')} = "
-        f"{_count(len(plan.runs), 'run')} of {plan.workload}\n"
+        f"{spell_count(len(plan.groups), 'group')} x {spell_count(per_group, 'initialisation')} = "
+        f"{spell_count(len(plan.runs), 'run')} of {plan.workload}\n"
     )
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
     axes = list(plan.grid)
@@ -126,41 +131,6 @@ def _warn_of_unequal_steps(console: Any, plan: Plan) -> None:
         f"{' and '.join(plan.grid)} and training length vary together.\n"
         "  To compare at equal updates, set params.max_step."
     )
-
-
-def _print_place(
-    console: Any,
-    experiment: ExperimentDir,
-    plan: Plan,
-    template: Template,
-    executor: ExecutorName,
-    num_jobs: int | None,
-) -> None:
-    resources = template.resources
-    num = len(make_bundles([run.name for run in plan.runs]))
-    console.print(f"\nwould make    {_escape(str(experiment.path))}/")
-    needs = f"{_count(resources.cpus, 'CPU')}, {resources.mem_gb} GB"
-    needs = (f"{_count(resources.gpus, 'GPU')}, " if resources.gpus else "") + needs
-    if executor == "slurm":
-        arrays = -(-num // 1000)
-        where = f"partition {resources.partition}" if resources.partition else "default partition"
-        console.print(
-            f"would submit  {_count(num, 'job')} in {_count(arrays, 'array')}, {where}, "
-            f"{needs}, {resources.timeout} each"
-        )
-    elif executor == "local":
-        shape = choose_shape(resources, num_jobs=num_jobs)
-        gpus = f", GPUs {', '.join(g for s in shape.gpus for g in s)}" if any(shape.gpus) else ""
-        console.print(
-            f"would train   {_count(num, 'job')} on this machine, {shape.num_jobs} at a time, "
-            f"{_count(shape.num_threads, 'thread')} each{gpus}"
-        )
-    else:
-        console.print(f"would train   {_count(num, 'run')} one after another in this process")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{_group_digits(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _group_digits(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,6 @@ from hpcexp.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hpcexp.launch.launch import ExecutorName
     from hpcexp.store.layout import ExperimentDir
 
 
@@ -79,7 +79,8 @@ def launch(
       hpcexp launch templates/xj_batch_size.yaml --set params.lr=0.01 --rand-inits 3
       hpcexp launch templates/xj_batch_size.yaml --only batch_size=16 --profile smoke --inline
     """
-    from hpcexp.launch.launch import check_groups, prepare
+    from hpcexp.launch.executors import EXECUTORS
+    from hpcexp.launch.prepare import check_groups, prepare
     from hpcexp.template import load_template
 
     template = load_template(
@@ -104,10 +105,7 @@ def launch(
             as_json=as_json,
         )
         return
-    if executor == "slurm":
-        from hpcexp.launch.slurm import require_slurm
-
-        require_slurm()
+    EXECUTORS[executor].check()
     experiment = prepare(template, experiments_dir=directory, only=only)
     _train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
 
@@ -134,7 +132,7 @@ def resume(
     Finished runs are never touched, runs that somebody works on are left alone, and so are
     cancelled ones unless they are named.
     """
-    from hpcexp.launch.launch import make_resumable_chooser
+    from hpcexp.launch.resume import make_resumable_chooser
 
     experiment = find(experiment_name, experiments_dir)
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
@@ -159,9 +157,7 @@ def cancel(
     Waiting runs end at once, training ones at their next step. `hpcexp resume EXP_DIR RUN`
     continues them.
     """
-    from dataclasses import asdict
-
-    from hpcexp.launch.launch import cancel as cancel_runs
+    from hpcexp.launch.cancel import cancel as cancel_runs
 
     experiment = find(experiment_name, experiments_dir)
     cancelled = cancel_runs(experiment, runs)
@@ -188,24 +184,21 @@ def _train(
     experiment: ExperimentDir,
     choose: Callable[[], list[str]],
     *,
-    executor: ExecutorName,
+    executor: str,
     jobs: int | None,
     as_json: bool,
 ) -> None:
     from hpcexp.cli.progress import ProgressDisplay
-    from hpcexp.launch.launch import LaunchOptions, submit_runs
+    from hpcexp.launch.executor import LaunchOptions
+    from hpcexp.launch.submit import submit_runs
 
+    options = LaunchOptions(num_jobs=jobs)
     if executor == "local" and not as_json:
         with ProgressDisplay(experiment, make_console()) as display:
-            options = LaunchOptions(
-                executor,
-                num_jobs=jobs,
-                on_tick=display.update,
-                on_interrupt=display.show_interrupt,
-            )
-            names, done = submit_runs(experiment, choose, options)
+            shown = replace(options, on_tick=display.update, on_interrupt=display.show_interrupt)
+            names, done = submit_runs(experiment, choose, executor=executor, options=shown)
     else:
-        names, done = submit_runs(experiment, choose, LaunchOptions(executor, num_jobs=jobs))
+        names, done = submit_runs(experiment, choose, executor=executor, options=options)
     _report(experiment, names, executor=executor, done=done, as_json=as_json)
 
 
@@ -213,24 +206,26 @@ def _report(
     experiment: ExperimentDir,
     names: list[str],
     *,
-    executor: ExecutorName,
+    executor: str,
     done: bool,
     as_json: bool,
 ) -> None:
     from hpcexp.cli.outcome import describe_outcome, describe_submission, find_exit_code
+    from hpcexp.launch.executors import EXECUTORS
     from hpcexp.store.submissions import read_submissions
 
+    is_detached = EXECUTORS[executor].is_detached
     if as_json:
         last = read_submissions(experiment)[-1:]
         jobs = [job_id for submission in last if names for job_id in submission.job_ids]
         print_json({"experiment": str(experiment.path), "runs": names, "jobs": jobs})
     elif not names:
         click.echo("nothing to do: every run has ended or is being worked on")
-    elif executor == "slurm":
+    elif is_detached:
         click.echo(describe_submission(experiment, len(names)))
     else:
         click.echo(describe_outcome(experiment, names, done=done))
-    if executor != "slurm" and names:
+    if names and not is_detached:
         click.get_current_context().exit(find_exit_code(experiment, names, done=done))
 
 

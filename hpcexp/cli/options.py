@@ -13,7 +13,6 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hpcexp.launch.launch import ExecutorName
     from hpcexp.store.layout import ExperimentDir
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -114,21 +113,16 @@ def find(text: str, experiments_dir: Path | None, *, quiet: bool = False) -> Exp
     return found.experiment
 
 
-def pick_executor(*, slurm: bool, local: bool, inline: bool) -> ExecutorName:
+def pick_executor(*, slurm: bool, local: bool, inline: bool) -> str:
     """The executor that was asked for, else the one that fits this machine.
 
     Raises UsageError where two were asked for.
     """
     from hpcexp.errors import UsageError
-    from hpcexp.launch.launch import choose_executor
+    from hpcexp.launch.executors import choose_executor
 
-    chosen: list[ExecutorName] = []
-    if slurm:
-        chosen.append("slurm")
-    if local:
-        chosen.append("local")
-    if inline:
-        chosen.append("inline")
+    wanted = {"slurm": slurm, "local": local, "inline": inline}
+    chosen = [name for name, is_wanted in wanted.items() if is_wanted]
     if len(chosen) > 1:
         raise UsageError("--slurm, --local and --inline exclude each other: give one of them")
     return chosen[0] if chosen else choose_executor()

@@ -4,17 +4,44 @@ from __future__ import annotations
 
 import os
 
+from hpcexp.launch.executor import LaunchOptions, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
 from hpcexp.template import Resources
 
 
-def run_inline(experiment: ExperimentDir, submission: Submission, resources: Resources) -> bool:
-    """Train all bundles here, one after another; False where it was interrupted."""
-    from hpcexp.worker.bundle import run_bundle
+class InlineExecutor:
+    """All bundles one after another, here."""
 
-    os.environ.setdefault("HPCEXP_THREADS", str(resources.cpus))
-    for index in range(len(submission.bundles)):
-        if run_bundle(experiment, submission.id, index).signal is not None:
-            return False
-    return True
+    is_detached = False
+    max_bundles = None
+
+    def check(self) -> None:
+        """It works everywhere."""
+
+    def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
+        """What a launch would do, in a line for people."""
+        del resources, options
+        return f"would train   {spell_count(num_bundles, 'job')} one after another in this process"
+
+    def write_script(
+        self, experiment: ExperimentDir, submission: Submission, resources: Resources
+    ) -> None:
+        """There is no script."""
+
+    def train(
+        self,
+        experiment: ExperimentDir,
+        submission: Submission,
+        resources: Resources,
+        options: LaunchOptions,
+    ) -> bool:
+        """Train; False where it was interrupted."""
+        from hpcexp.worker.bundle import run_bundle
+
+        del options
+        os.environ.setdefault("HPCEXP_THREADS", str(resources.cpus))
+        for index in range(len(submission.bundles)):
+            if run_bundle(experiment, submission.id, index).signal is not None:
+                return False
+        return True

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
+from hpcexp.launch.executor import LaunchOptions, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import read_process_start
 from hpcexp.store.submissions import Driver, Submission
@@ -163,3 +164,44 @@ class LocalPool:
                 job.terminate()
             else:
                 job.kill()
+
+
+class LocalExecutor:
+    """A pool of processes on this machine."""
+
+    is_detached = False
+    max_bundles = None
+
+    def check(self) -> None:
+        """It works everywhere."""
+
+    def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
+        """What a launch would do, in a line for people."""
+        shape = choose_shape(resources, num_jobs=options.num_jobs)
+        gpus = f", GPUs {', '.join(g for s in shape.gpus for g in s)}" if any(shape.gpus) else ""
+        return (
+            f"would train   {spell_count(num_bundles, 'job')} on this machine, "
+            f"{shape.num_jobs} at a time, {spell_count(shape.num_threads, 'thread')} each{gpus}"
+        )
+
+    def write_script(
+        self, experiment: ExperimentDir, submission: Submission, resources: Resources
+    ) -> None:
+        """There is no script."""
+
+    def train(
+        self,
+        experiment: ExperimentDir,
+        submission: Submission,
+        resources: Resources,
+        options: LaunchOptions,
+    ) -> bool:
+        """Train; False where it was interrupted."""
+        shape = choose_shape(resources, num_jobs=options.num_jobs)
+        return LocalPool(
+            experiment,
+            submission,
+            shape,
+            on_tick=options.on_tick,
+            on_interrupt=options.on_interrupt,
+        ).run()

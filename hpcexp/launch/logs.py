@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcexp.errors import HpcexpError
-from hpcexp.launch.launch import select_runs
 from hpcexp.launch.observe import observe
+from hpcexp.launch.selection import select_runs
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission, find_job
 

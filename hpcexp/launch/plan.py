@@ -9,8 +9,6 @@ from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
 from hpcexp.template import Template
 from hpcexp.workloads import load_primary_metric
 
-MAX_ARRAY_JOBS = 1000  # Slurm's usual MaxArraySize is 1001, and counts indices from 0
-
 
 def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
     """Groups, runs and configurations of a template, or of `only` some of its groups."""
@@ -43,7 +41,9 @@ def make_bundles(run_names: Sequence[str]) -> list[list[str]]:
     return [[name] for name in run_names]
 
 
-def split_into_arrays(bundles: Sequence[Sequence[str]]) -> list[list[Sequence[str]]]:
-    """As few job arrays as Slurm's usual limit allows."""
-    starts = range(0, len(bundles), MAX_ARRAY_JOBS)
-    return [list(bundles[start : start + MAX_ARRAY_JOBS]) for start in starts]
+def split_bundles(
+    bundles: Sequence[Sequence[str]], *, max_bundles: int | None
+) -> list[list[Sequence[str]]]:
+    """As few submissions as an executor's limit allows."""
+    size = max_bundles or max(len(bundles), 1)
+    return [list(bundles[start : start + size]) for start in range(0, len(bundles), size)]

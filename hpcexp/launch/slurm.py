@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.launch.executor import LaunchOptions, describe_needs, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission, write_submission
 from hpcexp.template import Resources
 
 CLUSTER_VARIABLES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS"})
+MAX_ARRAY_JOBS = 1000  # Slurm's usual MaxArraySize is 1001, and counts indices from 0
 MIN_SIGNAL_DELAY_S, MAX_SIGNAL_DELAY_S = 20, 120
 
 
@@ -27,40 +29,76 @@ def has_slurm() -> bool:
     return commands_exist and "SLURM_JOB_ID" not in os.environ
 
 
-def require_slurm() -> None:
-    """Raise UsageError where there is no Slurm."""
-    if not all(shutil.which(name) for name in ("sbatch", "srun")):
-        raise UsageError(
-            "there is no Slurm on this machine (no sbatch on PATH): nothing was created; "
-            "train here with --local, or log in to the cluster"
+class SlurmExecutor:
+    """A job array, one element for each bundle."""
+
+    is_detached = True
+    max_bundles = MAX_ARRAY_JOBS
+
+    def check(self) -> None:
+        """Raise UsageError where there is no Slurm."""
+        if not all(shutil.which(name) for name in ("sbatch", "srun")):
+            raise UsageError(
+                "there is no Slurm on this machine (no sbatch on PATH): nothing was created; "
+                "train here with --local, or log in to the cluster"
+            )
+
+    def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
+        """What a launch would do, in a line for people."""
+        del options
+        arrays = spell_count(-(-num_bundles // MAX_ARRAY_JOBS), "array")
+        where = f"partition {resources.partition}" if resources.partition else "default partition"
+        return (
+            f"would submit  {spell_count(num_bundles, 'job')} in {arrays}, {where}, "
+            f"{describe_needs(resources)}, {resources.timeout} each"
         )
 
+    def write_script(
+        self, experiment: ExperimentDir, submission: Submission, resources: Resources
+    ) -> str:
+        """The script that `train` would hand to sbatch, without a Slurm at hand."""
+        from submitit.slurm.slurm import _make_sbatch_string
 
-def submit(experiment: ExperimentDir, submission: Submission, resources: Resources) -> Submission:
-    """Submit a job array, one element for each bundle; returns the record with job ids.
+        folder = experiment.submitit_dir(submission.id).absolute()
+        python, place = shlex.quote(sys.executable), shlex.quote(str(folder))
+        count = len(submission.bundles)
+        text: str = _make_sbatch_string(
+            command=f"{python} -u -m submitit.core._submit {place}",
+            folder=folder,
+            map_count=count if count > 1 else None,
+            **to_submitit_parameters(resources, submission),
+        )
+        return text
 
-    The record is on disk, without job ids, before sbatch is called.
-    Raises UsageError where there is no Slurm, HpcexpError where sbatch refuses.
-    """
-    require_slurm()
-    import submitit
+    def train(
+        self,
+        experiment: ExperimentDir,
+        submission: Submission,
+        resources: Resources,
+        options: LaunchOptions,
+    ) -> bool:
+        """Submit, and add the job ids to the submission's record.
 
-    from hpcexp.worker.job import BundleJob
+        Raises UsageError where there is no Slurm, HpcexpError where sbatch refuses.
+        """
+        self.check()
+        import submitit
 
-    write_submission(experiment, submission)
-    executor = submitit.SlurmExecutor(folder=experiment.submitit_dir(submission.id))
-    executor.update_parameters(**to_submitit_parameters(resources, submission))
-    # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
-    job = BundleJob(os.path.abspath(experiment.path), submission.id)  # noqa: PTH100
-    indices = range(len(submission.bundles))
-    try:
-        with outside_of_any_job():
-            jobs = executor.map_array(job, indices)
-    except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
-        raise HpcexpError(_describe_refusal(error, experiment)) from error
-    submitted = dataclasses.replace(submission, job_ids=tuple(str(j.job_id) for j in jobs))
-    write_submission(experiment, submitted)
-    return submitted
+        from hpcexp.worker.job import BundleJob
+
+        del options
+        executor = submitit.SlurmExecutor(folder=experiment.submitit_dir(submission.id))
+        executor.update_parameters(**to_submitit_parameters(resources, submission))
+        # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
+        job = BundleJob(os.path.abspath(experiment.path), submission.id)  # noqa: PTH100
+        try:
+            with outside_of_any_job():
+                jobs = executor.map_array(job, range(len(submission.bundles)))
+        except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+            raise HpcexpError(_describe_refusal(error, experiment)) from error
+        job_ids = tuple(str(job.job_id) for job in jobs)
+        write_submission(experiment, dataclasses.replace(submission, job_ids=job_ids))
+        return True
 
 
 @contextmanager
@@ -80,24 +118,6 @@ def outside_of_any_job() -> Iterator[None]:
         yield
     finally:
         os.environ.update(hidden)
-
-
-def write_sbatch_text(
-    experiment: ExperimentDir, submission: Submission, resources: Resources
-) -> str:
-    """The script that `submit` would hand to sbatch, without a Slurm at hand."""
-    from submitit.slurm.slurm import _make_sbatch_string
-
-    folder = experiment.submitit_dir(submission.id).absolute()
-    command = [shlex.quote(sys.executable), "-u -m submitit.core._submit", shlex.quote(str(folder))]
-    count = len(submission.bundles)
-    text: str = _make_sbatch_string(
-        command=" ".join(command),
-        folder=folder,
-        map_count=count if count > 1 else None,
-        **to_submitit_parameters(resources, submission),
-    )
-    return text
 
 
 def to_submitit_parameters(resources: Resources, submission: Submission) -> dict[str, Any]:

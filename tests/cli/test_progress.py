@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from hpcexp.cli.progress import ProgressDisplay, format_duration
-from hpcexp.launch.launch import prepare
+from hpcexp.launch.prepare import prepare
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import RunStatus, State, write_status
 from hpcexp.template import load_template

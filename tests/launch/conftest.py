@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcexp.launch.launch import prepare
+from hpcexp.launch.prepare import prepare
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.template import load_template
 

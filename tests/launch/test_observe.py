@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from hpcexp.errors import HpcexpError, UsageError
-from hpcexp.launch.launch import cancel, choose_resumable, make_resumable_chooser, select_runs
+from hpcexp.launch.cancel import cancel
 from hpcexp.launch.observe import Observation, observe
+from hpcexp.launch.resume import choose_resumable, make_resumable_chooser
+from hpcexp.launch.selection import select_runs
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import acquire, read_process_start
 from hpcexp.store.status import RunStatus, State, read_status, write_status

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpcexp.launch.plan import MAX_ARRAY_JOBS, make_bundles, make_plan, split_into_arrays
+from hpcexp.launch.executors import EXECUTORS
+from hpcexp.launch.plan import make_bundles, make_plan, split_bundles
 from hpcexp.template import load_template
 
 
@@ -25,7 +26,15 @@ def test_only_some_groups_may_be_planned(tmp_path: Path) -> None:
 
 
 def test_arrays_stay_below_slurms_usual_limit_and_lose_no_run() -> None:
-    names = [f"run_{i}" for i in range(2 * MAX_ARRAY_JOBS + 1)]
-    arrays = split_into_arrays(make_bundles(names))
-    assert [len(array) for array in arrays] == [MAX_ARRAY_JOBS, MAX_ARRAY_JOBS, 1]
+    limit = EXECUTORS["slurm"].max_bundles
+    assert limit == 1000
+    names = [f"run_{i}" for i in range(2 * limit + 1)]
+    arrays = split_bundles(make_bundles(names), max_bundles=limit)
+    assert [len(array) for array in arrays] == [limit, limit, 1]
     assert [name for array in arrays for bundle in array for name in bundle] == names
+
+
+def test_an_executor_without_a_limit_gets_everything_at_once_and_nothing_of_nothing() -> None:
+    bundles = make_bundles([f"run_{i}" for i in range(3000)])
+    assert split_bundles(bundles, max_bundles=None) == [bundles]
+    assert split_bundles([], max_bundles=None) == []

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from hpcexp.launch.slurm import (
+    SlurmExecutor,
     choose_signal_delay_s,
     outside_of_any_job,
     to_submitit_parameters,
-    write_sbatch_text,
 )
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission, make_submission
@@ -23,7 +23,7 @@ def make(num_jobs: int = 3) -> Submission:
 
 
 def write(resources: Resources, num_jobs: int = 3) -> list[str]:
-    text = write_sbatch_text(EXPERIMENT, make(num_jobs), resources)
+    text = SlurmExecutor().write_script(EXPERIMENT, make(num_jobs), resources)
     return [line.removeprefix("#SBATCH --") for line in text.splitlines()]
 
 

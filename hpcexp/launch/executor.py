@@ -1,0 +1,84 @@
+"""What an executor is: something that trains the bundles of a submission somewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.submissions import Submission
+from hpcexp.template import Resources
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    """How to train here.
+
+    `num_jobs` at a time, or as many as fit. While a local pool works, `on_tick` is called
+    every half second, and `on_interrupt`, with the number of jobs that are asked to stop,
+    after Ctrl-C.
+    """
+
+    num_jobs: int | None = None
+    on_tick: Callable[[], None] = lambda: None
+    on_interrupt: Callable[[int], None] = lambda _: None
+
+
+class Executor(Protocol):
+    """One way to train. `max_bundles` is the most that one submission may hold.
+
+    The jobs of a detached executor outlive the command: it is called under the submission
+    lock and returns at once.
+    """
+
+    @property
+    def is_detached(self) -> bool:
+        """Whether jobs outlive the command."""
+        ...
+
+    @property
+    def max_bundles(self) -> int | None:
+        """The most bundles of one submission; None for no limit."""
+        ...
+
+    def check(self) -> None:
+        """Raise UsageError where this machine cannot do it."""
+        ...
+
+    def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
+        """What a launch would do, in a line for people."""
+        ...
+
+    def write_script(
+        self, experiment: ExperimentDir, submission: Submission, resources: Resources
+    ) -> str | None:
+        """The exact script that would be handed to the cluster, if there is one."""
+        ...
+
+    def train(
+        self,
+        experiment: ExperimentDir,
+        submission: Submission,
+        resources: Resources,
+        options: LaunchOptions,
+    ) -> bool:
+        """Train, or hand over to be trained; False where it was interrupted.
+
+        The submission's record is on disk already.
+        """
+        ...
+
+
+def describe_needs(resources: Resources) -> str:
+    """Such as `1 GPU, 4 CPUs, 8 GB`."""
+    needs = [spell_count(resources.cpus, "CPU"), f"{resources.mem_gb} GB"]
+    if resources.gpus:
+        needs.insert(0, spell_count(resources.gpus, "GPU"))
+    return ", ".join(needs)
+
+
+def spell_count(number: int, noun: str) -> str:
+    """Such as `1 job` or `12 000 jobs`."""
+    digits = f"{number:,}".replace(",", " ")
+    return f"{digits} {noun}{'' if number == 1 else 's'}"
