@@ -13,9 +13,9 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hpcexp.analysis.figures.page import PNG_DPI
 from hpcexp.store.files import write_text
 
-PNG_DPI = 150
 # TrueType (42) instead of Type 3: text stays text, and publishers accept it.
 _PDF_FONT_TYPE: Final = 42
 # No dates: the same results give the same bytes.

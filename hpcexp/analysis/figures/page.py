@@ -21,7 +21,7 @@ THRESHOLD_WIDTH = 0.5
 _GREY = "#666666"
 _PAD = 0.09
 _TITLE_GAP = 0.13  # between the title and the axes
-_DPI = 100.0
+PNG_DPI = 150.0  # texts are measured as they are drawn: hinting makes widths depend on it
 
 
 def make_figure(
@@ -32,7 +32,7 @@ def make_figure(
     `right` is what stands to the right of the last axes. Call `finish_page` when all is drawn.
     """
     width = num_columns * (LEFT + axes_width) + right
-    figure = Figure(figsize=(width, axes_height), dpi=_DPI)
+    figure = Figure(figsize=(width, axes_height), dpi=PNG_DPI)
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, num_columns, squeeze=False)[0]
     for column, ax in enumerate(axes):
@@ -72,11 +72,11 @@ def wrap(text: str, *, width: float, fontsize: float) -> str:
     if not text:
         return ""
     plain = as_plain_text(text)
-    share = min(1.0, 0.97 * width / measure(plain, fontsize=fontsize)[0])
+    share = min(1.0, 0.96 * width / measure(plain, fontsize=fontsize)[0])
     limit = max(20, int(len(plain) * share))
     while True:
         wrapped = textwrap.fill(plain, limit)
-        if limit <= 20 or measure(wrapped, fontsize=fontsize)[0] <= width:
+        if limit <= 20 or measure(wrapped, fontsize=fontsize)[0] <= 0.98 * width:
             return wrapped
         limit -= 1  # a line of wide letters
 
@@ -86,14 +86,14 @@ def measure(text: str, *, fontsize: float) -> tuple[float, float]:
     """Width and height of a text in inches."""
     if not text:
         return 0.0, 0.0
-    probe = Text(0, 0, text, fontsize=fontsize, figure=Figure(dpi=_DPI))
-    renderer = RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
+    probe = Text(0, 0, text, fontsize=fontsize, figure=Figure(dpi=PNG_DPI))
+    renderer = RendererAgg(1, 1, PNG_DPI)  # type: ignore[no-untyped-call]
     extent = probe.get_window_extent(renderer)
-    return extent.width / _DPI, extent.height / _DPI
+    return extent.width / PNG_DPI, extent.height / PNG_DPI
 
 
 def _measure_below(ax: Axes) -> float:
     """How far the tick labels and the axis label reach below the axes."""
-    renderer = RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
+    renderer = RendererAgg(1, 1, PNG_DPI)  # type: ignore[no-untyped-call]
     extent = ax.xaxis.get_tightbbox(renderer)
-    return 0.0 if extent is None else float(ax.get_window_extent().y0 - extent.y0) / _DPI
+    return 0.0 if extent is None else float(ax.get_window_extent().y0 - extent.y0) / PNG_DPI
