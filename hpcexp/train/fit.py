@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from hpcexp.errors import HpcexpError
 from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, make_block
 from hpcexp.train.recorder import EpochRecorder
 from hpcexp.train.seeding import RandomStreams
@@ -89,8 +90,6 @@ class _Fit:
         self._restore()
         now = self.options.clock()
         self.last_checkpoint, self.last_read_back = now, now
-        if self.step == 0:
-            self._evaluate()
         while self.step < self.config.num_steps:
             if reason := self.sink.interruption():
                 return self._end("interrupted", reason)
@@ -170,9 +169,7 @@ class _Fit:
             "state": self.state._asdict(),
             "step": self.step,
             "epoch_records": self.recorder.pending(),
-            "seed": self.streams.seed,
-            "rand_init": self.streams.rand_init,
-            "steps_per_block": STEPS_PER_BLOCK,
+            **self._origin(),
         }
         self.sink.save_checkpoint(checkpoint, step=self.step)
         self.last_checkpoint = self.options.clock()
@@ -180,11 +177,30 @@ class _Fit:
     def _restore(self) -> None:
         checkpoint = self.sink.load_checkpoint()
         if checkpoint is not None:
+            self._check_origin(checkpoint)
             self.state = TrainState(**_move_tree(checkpoint["state"], self.options.device))
             self.step = checkpoint["step"]
             self.recorder.resume(checkpoint["epoch_records"], step=self.step)
         resume_step = None if checkpoint is None else self.step
         self.sink.start(self.recorder.columns, resume_step=resume_step)
+        if checkpoint is None:
+            self._evaluate()  # what an untrained model reaches
+
+    def _check_origin(self, checkpoint: Checkpoint) -> None:
+        """A run that went on with other random numbers would look like one that did not."""
+        for name, value in self._origin().items():
+            if checkpoint[name] != value:
+                raise HpcexpError(
+                    f"the checkpoint is of another run: its {name} is {checkpoint[name]}, "
+                    f"this run's is {value}"
+                )
+
+    def _origin(self) -> dict[str, int]:
+        return {
+            "seed": self.streams.seed,
+            "rand_init": self.streams.rand_init,
+            "steps_per_block": STEPS_PER_BLOCK,
+        }
 
     def _move(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {

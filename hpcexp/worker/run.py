@@ -92,7 +92,7 @@ def _train_owned(
         started=time.time(),
         ended=None,
     )
-    sink = RunDirSink(ownership, status=status, seed=0, interruption=interruption)
+    sink = RunDirSink(ownership, status=status, interruption=interruption)
     try:
         sink.write_status()
         result = _fit(sink, read_run_config(run_dir), num_threads)
@@ -126,7 +126,6 @@ def _fit(sink: RunDirSink, config: RunConfig, num_threads: int) -> FitResult:
     sink.ownership.check()  # the imports above took their time
     logger.info("%s", "  ".join(f"{k}: {v}" for k, v in machine.items()))
     sink.status = sink.status.replace(machine=machine)
-    sink.seed = config.seed
     if reason := sink.interruption():
         return _never_started(sink, reason)
     hyperparameters = load_config_class(config.workload).model_validate(config.params)

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from hpcexp.errors import HpcexpError
 from hpcexp.store.checkpoints import (
     claim_checkpoint,
     list_checkpoints,
@@ -37,10 +36,10 @@ class RunDirSink:
     """Writes to one run directory for as long as this attempt owns it."""
 
     def __init__(
-        self, ownership: Ownership, *, status: RunStatus, seed: int, interruption: Interruption
+        self, ownership: Ownership, *, status: RunStatus, interruption: Interruption
     ) -> None:
         self.ownership, self.run_dir = ownership, ownership.run_dir
-        self.status, self.seed, self.stop = status, seed, interruption
+        self.status, self.stop = status, interruption
         self.writer: MetricsWriter | None = None
         self.begun: float | None = None
         self.trained_before_s = status.trained_s
@@ -56,8 +55,6 @@ class RunDirSink:
             except DamagedCheckpointError as error:
                 logger.warning("%s; trying the one before it", error)
                 continue
-            if checkpoint["seed"] != self.seed:
-                raise HpcexpError(f"{path}: of another seed ({checkpoint['seed']})")
             step = checkpoint["step"]
             with self.ownership.writing():
                 claim_checkpoint(self.run_dir, path, attempt=self.ownership.attempt, step=step)

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
+from hpcexp.errors import HpcexpError
 from hpcexp.train.fit import FitOptions, fit
 from hpcexp.train.inputs import STEPS_PER_BLOCK
 from hpcexp.train.seeding import RandomStreams
-from hpcexp.train.sink import MemorySink, Row
+from hpcexp.train.sink import MemorySink, Progress, Row
 from tests.train.conftest import MakeWorkload
 
 STREAMS = RandomStreams(0, 0)
@@ -129,3 +130,25 @@ def test_the_total_is_the_weighted_sum_of_the_terms(make_workload: MakeWorkload)
         terms = [row.values[f"loss.{name}"] for name in workload.loss_names]
         total = sum(w * v for w, v in zip(workload.loss_weights, terms, strict=True))
         assert row.values["loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_a_run_interrupted_before_its_first_step_is_evaluated_untrained_only_once(
+    make_workload: MakeWorkload,
+) -> None:
+    sink = MemorySink(interrupt_at_step=0)
+    sink.progress = Progress(0, 6, 0, 30)
+    assert fit(make_workload(), streams=STREAMS, sink=sink).step == 0
+    sink.interrupt_at_step = None
+    fit(make_workload(), streams=STREAMS, sink=sink)
+    assert [r.epoch for r in sink.rows if r.split == "validate"] == [0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("name", ["seed", "rand_init", "steps_per_block"])
+def test_a_checkpoint_that_drew_other_random_numbers_is_refused(
+    make_workload: MakeWorkload, name: str
+) -> None:
+    sink = MemorySink(interrupt_at_step=5)
+    fit(make_workload(), streams=STREAMS, sink=sink, options=EAGER)
+    sink.checkpoints[5][name] += 1
+    with pytest.raises(HpcexpError, match=f"of another run: its {name} is"):
+        fit(make_workload(), streams=STREAMS, sink=sink)

@@ -29,9 +29,7 @@ def sink(tmp_path: Path) -> RunDirSink:
     """The sink of a first attempt that has just begun."""
     (tmp_path / "run").mkdir()
     ownership = acquire(RunDir(tmp_path / "run"))
-    sink = RunDirSink(
-        ownership, status=RunStatus(State.RUNNING), seed=0, interruption=Interruption()
-    )
+    sink = RunDirSink(ownership, status=RunStatus(State.RUNNING), interruption=Interruption())
     sink.start(["loss"], resume_step=None)
     return sink
 
@@ -100,7 +98,7 @@ def test_a_checkpoint_of_another_seed_is_refused_in_words(tmp_path: Path) -> Non
     write_checkpoint(path, {**read_checkpoint(path), "seed": 5})
     status = train_here(run_dir)
     assert status.state == State.FAILED
-    assert status.reason == f"{path}: of another seed (5)"
+    assert status.reason == ("the checkpoint is of another run: its seed is 5, this run's is 0")
 
 
 def test_damage_anywhere_in_a_checkpoint_is_seen_as_damage(tmp_path: Path) -> None:
