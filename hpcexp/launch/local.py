@@ -85,6 +85,12 @@ def describe_driver() -> Driver:
     return Driver(socket.gethostname(), os.getpid(), read_process_start(os.getpid()))
 
 
+def _list_heeded_signals() -> list[signal.Signals]:
+    """Ctrl-C, termination, and a terminal that closes; but not what `nohup` or `&` ignore."""
+    signals = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    return [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+
+
 @dataclass
 class LocalPool:
     """Runs the bundles of one submission; `run` returns when all are done or after Ctrl-C."""
@@ -104,7 +110,7 @@ class LocalPool:
         """
         waiting = list(range(len(self.submission.bundles)))
         self.experiment.submitit_dir(self.submission.id).mkdir(parents=True, exist_ok=True)
-        previous = {n: signal.signal(n, self._interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+        previous = {n: signal.signal(n, self._interrupt) for n in _list_heeded_signals()}
         next_tick = 0.0
         is_announced = False
         try:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from hpcexp.launch import local
@@ -46,3 +48,13 @@ def test_the_templates_own_limit_holds_and_a_job_never_gets_more_threads_than_cp
     assert choose_shape(Resources(max_parallel=3), num_jobs=None).num_jobs == 3
     shape = choose_shape(Resources(cpus=64), num_jobs=None)
     assert (shape.num_jobs, shape.num_threads) == (1, 8)
+
+
+def test_signals_that_nohup_ignores_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    heeded = local._list_heeded_signals()
+    assert signal.SIGHUP in heeded
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert local._list_heeded_signals() == [n for n in heeded if n != signal.SIGHUP]
+    finally:
+        signal.signal(signal.SIGHUP, previous)
