@@ -38,14 +38,15 @@ class EpochRecorder:
         scalars = [k for k, v in workload.schedule(0).items() if not isinstance(v, list)]
         self.schedule_columns = tuple(f"schedule.{k}" for k in scalars)
         self.columns = (*self.record_columns, *self.schedule_columns, *workload.metric_names)
-        self.records: list[Tensor] = []
-        self.schedules: list[ScheduleValues] = []
+        self.held: list[Tensor] = []  # records on the device, not read yet
+        self.read = torch.zeros(0, len(self.record_columns))  # of the epoch that has begun
+        self.schedules: list[ScheduleValues] = []  # of both
         self.evaluations: list[Evaluation] = []
-        self.first_step = 0  # of the records that are held
+        self.first_step = 0  # the step of the first of both
 
     def add_step(self, record: Tensor, *, schedule: ScheduleValues) -> None:
         """Hold the record of the next step."""
-        self.records.append(record)
+        self.held.append(record)
         self.schedules.append(schedule)
 
     def add_evaluation(
@@ -55,14 +56,15 @@ class EpochRecorder:
         self.evaluations.append(Evaluation(epoch, step, metrics, schedule))
 
     def pending(self) -> Tensor:
-        """Records of the epoch that has begun and not ended, (steps, columns), on the CPU."""
-        if not self.records:
-            return torch.zeros(0, len(self.record_columns))
-        return torch.stack(self.records).cpu()
+        """Records of the epoch that has begun and not ended, (steps, columns), on the CPU.
+
+        To be called after `read_back`.
+        """
+        return self.read
 
     def resume(self, records: Tensor, *, step: int) -> None:
         """Take up the pending records of a checkpoint made after `step` steps."""
-        self.records = list(records)
+        self.read = records
         self.schedules = [{}] * len(records)
         self.first_step = step - len(records)
 
@@ -72,39 +74,43 @@ class EpochRecorder:
         After a divergence the epoch it happened in gets a last row, and what was recorded
         after it is dropped.
         """
-        records = self.pending().to(torch.float64)
-        bad = (~torch.isfinite(records)).any(dim=1).nonzero()
-        reason = ""
-        if len(bad):
-            position = int(bad[0])
-            records = records[: position + 1]
-            reason = self._describe(records[position], step=self.first_step + position)
-            self.evaluations = [e for e in self.evaluations if e.step <= self.first_step + position]
-        rows = self._read_evaluations() + self._make_train_rows(
-            records, ends=is_last or bool(reason)
-        )
+        if self.held:
+            self.read = torch.cat([self.read, torch.stack(self.held).cpu()])
+            self.held = []
+        reason = self._cut_at_divergence()
+        rows = self._read_evaluations() + self._make_train_rows(ends=is_last or bool(reason))
         return sorted(rows, key=lambda r: (r.epoch, r.split)), reason
 
-    def _make_train_rows(self, records: Tensor, *, ends: bool) -> list[Row]:
+    def _cut_at_divergence(self) -> str:
+        bad = (~torch.isfinite(self.read)).any(dim=1).nonzero()
+        if not len(bad):
+            return ""
+        position = int(bad[0])
+        step = self.first_step + position
+        self.read = self.read[: position + 1]
+        self.evaluations = [e for e in self.evaluations if e.step <= step]
+        return self._describe(self.read[position], step=step)
+
+    def _make_train_rows(self, *, ends: bool) -> list[Row]:
         rows = []
-        while len(records):
-            position = self.first_step % self.steps_per_epoch
-            wanted = self.steps_per_epoch - position
-            if len(records) < wanted and not ends:
+        while len(self.read):
+            wanted = self.steps_per_epoch - self.first_step % self.steps_per_epoch
+            if len(self.read) < wanted and not ends:
                 break
-            chunk, records = records[:wanted], records[wanted:]
-            rows.append(self._make_train_row(chunk))
-            self.first_step += len(chunk)
-            del self.records[: len(chunk)], self.schedules[: len(chunk)]
+            rows.append(self._make_train_row(self.read[:wanted]))
+            self.read = self.read[wanted:]
         return rows
 
     def _make_train_row(self, records: Tensor) -> Row:
-        step = self.first_step + len(records)
-        means = records.mean(dim=0).tolist()
-        last = self.schedules[len(records) - 1]
+        count = len(records)
+        self.first_step += count
+        means = records.to(torch.float64).mean(dim=0).tolist()
+        last = self.schedules[count - 1]
         scheduled = {f"schedule.{k}": v for k, v in last.items() if not isinstance(v, list)}
         values = dict(zip(self.record_columns, means, strict=True)) | scheduled
-        return Row(-(-step // self.steps_per_epoch), step, "train", values)
+        del self.schedules[:count]
+        epoch = -(-self.first_step // self.steps_per_epoch)
+        return Row(epoch, self.first_step, "train", values)
 
     def _read_evaluations(self) -> list[Row]:
         rows = [self._make_evaluation_row(e) for e in self.evaluations]
