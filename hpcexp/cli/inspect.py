@@ -64,7 +64,7 @@ def status(
 
 def _render(experiment: ExperimentDir | None, directory: Path) -> RenderableType:
     from hpcexp.cli.status_view import render_experiment, render_overview
-    from hpcexp.launch.observe import observe
+    from hpcexp.launch.observe import observe, observe_all
     from hpcexp.store.find import list_experiments
 
     if experiment is not None:
@@ -72,18 +72,23 @@ def _render(experiment: ExperimentDir | None, directory: Path) -> RenderableType
     experiments = list_experiments(directory)
     if not experiments:
         return f"there are no experiments in {directory}/: hpcexp launch TEMPLATE makes one"
-    shown = [observe(e) for e in experiments[:MAX_EXPERIMENTS_SHOWN]]
-    return render_overview(shown, num_hidden=len(experiments) - len(shown))
+    observations, problems = observe_all(experiments[:MAX_EXPERIMENTS_SHOWN])
+    num_hidden = max(0, len(experiments) - MAX_EXPERIMENTS_SHOWN)
+    return render_overview(observations, problems=problems, num_hidden=num_hidden)
 
 
 def _to_json(experiment: ExperimentDir | None, directory: Path) -> Any:
     from hpcexp.cli.status_view import observation_to_json
-    from hpcexp.launch.observe import observe
+    from hpcexp.launch.observe import observe, observe_all
     from hpcexp.store.find import list_experiments
 
     if experiment is not None:
         return observation_to_json(observe(experiment), with_runs=True)
-    return [observation_to_json(observe(e), with_runs=False) for e in list_experiments(directory)]
+    observations, problems = observe_all(list_experiments(directory))
+    readable = [observation_to_json(o, with_runs=False) for o in observations]
+    return readable + [
+        {"experiment": str(directory / name), "problem": text} for name, text in problems.items()
+    ]
 
 
 @click.command()

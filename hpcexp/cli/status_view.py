@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpcexp.cli.progress import format_duration
@@ -39,13 +39,14 @@ def observation_to_json(observation: Observation, *, with_runs: bool) -> dict[st
     return result
 
 
-def render_overview(observations: Sequence[Observation], *, num_hidden: int) -> RenderableType:
-    """A line for each experiment."""
+def render_overview(
+    observations: Sequence[Observation], *, problems: Mapping[str, str], num_hidden: int
+) -> RenderableType:
+    """A line for each experiment, then what needs somebody."""
     from rich.console import Group
+    from rich.markup import escape
 
-    table = _make_table(
-        "experiment", numbers=("runs", "done", "running", "waiting", "failed", "ETA")
-    )
+    table = _make_table("experiment", numbers=(*COUNTS, "ETA"))
     for observation in observations:
         table.add_row(
             observation.experiment.name, *_count_states(observation), _estimate(observation)
@@ -56,6 +57,9 @@ def render_overview(observations: Sequence[Observation], *, num_hidden: int) -> 
         if failed:
             runs = "1 run" if failed == 1 else f"{failed} runs"
             lines.append(f"! {runs} failed: hpcexp status {observation.experiment.name}")
+    lines += [f"! {escape(name)} cannot be read: {escape(p)}" for name, p in problems.items()]
+    if not all(observation.is_queue_known for observation in observations):
+        lines.append("! squeue did not answer: runs that seem idle may be waiting or training")
     if num_hidden:
         lines.append(f"... and {num_hidden} older experiments")
     return Group(*lines)

@@ -43,21 +43,73 @@ class Observation:
         return [name for name, status in self.statuses.items() if status.state in states]
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What the directory of an experiment says by itself; `silent` runs need an explanation."""
+
+    experiment: ExperimentDir
+    plan: Plan
+    statuses: Mapping[str, RunStatus]
+    submissions: Sequence[Submission]
+    silent: Sequence[str]
+
+    def places(self) -> dict[str, tuple[Submission, int]]:
+        """The newest submission of each silent run, and its place in it."""
+        jobs = _index_jobs(self.submissions)
+        return {name: jobs[name] for name in self.silent if name in jobs}
+
+
 def observe(experiment: ExperimentDir) -> Observation:
     """Look at all runs of an experiment; asks Slurm once, and only where something is silent."""
+    return _explain([_look_at(experiment)])[0]
+
+
+def observe_all(
+    experiments: Sequence[ExperimentDir],
+) -> tuple[list[Observation], dict[str, str]]:
+    """Observations of several experiments with one question to Slurm for all of them.
+
+    Those that cannot be read are left out, and named with what is wrong.
+    """
+    looks, problems = [], {}
+    for experiment in experiments:
+        try:
+            looks.append(_look_at(experiment))
+        except HpcexpError as error:
+            problems[experiment.name] = str(error)
+    return _explain(looks), problems
+
+
+def _look_at(experiment: ExperimentDir) -> _Look:
     plan = read_plan(experiment)
-    submissions = read_submissions(experiment)
     statuses = {run.name: _read(experiment, run.name) for run in plan.runs}
     silent = [name for name, status in statuses.items() if _is_silent(experiment, name, status)]
-    if not silent:
-        return Observation(experiment, plan, statuses, submissions)
-    jobs = _index_jobs(submissions)
-    asked = list({jobs[n][0].id: jobs[n][0] for n in silent if n in jobs}.values())
-    answer = ask_slurm(asked)
-    for name in silent:
-        statuses[name] = _explain_silence(statuses[name], jobs.get(name), answer)
+    return _Look(experiment, plan, statuses, read_submissions(experiment), silent)
+
+
+def _explain(looks: Sequence[_Look]) -> list[Observation]:
+    asked = {
+        submission.job_name: submission
+        for look in looks
+        for submission, _ in look.places().values()
+    }
+    answer = ask_slurm(list(asked.values()))
+    return [_conclude(look, answer) for look in looks]
+
+
+def _conclude(look: _Look, answer: QueueAnswer) -> Observation:
+    places = look.places()
+    explained = {
+        name: _explain_silence(look.statuses[name], places.get(name), answer)
+        for name in look.silent
+    }
+    asks_slurm = any(submission.executor == "slurm" for submission, _ in places.values())
     return Observation(
-        experiment, plan, statuses, submissions, is_queue_known=answer.live is not None
+        experiment=look.experiment,
+        plan=look.plan,
+        statuses={**look.statuses, **explained},
+        submissions=look.submissions,
+        is_queue_known=answer.live is not None or not asks_slurm,
     )
 
 

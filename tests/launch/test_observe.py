@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.launch.cancel import cancel
-from hpcexp.launch.observe import Observation, observe
+from hpcexp.launch.observe import Observation, observe, observe_all
 from hpcexp.launch.resume import choose_resumable, make_resumable_chooser
 from hpcexp.launch.selection import select_runs
 from hpcexp.store.layout import ExperimentDir
@@ -185,3 +186,18 @@ def test_a_run_that_failed_and_was_submitted_again_counts_as_queued(
     assert RUNS[0] in make_resumable_chooser(experiment, [])()
     play_slurm(squeue=f"9_0|{job_name}|PENDING|Priority")
     assert RUNS[0] not in choose_resumable(observe(experiment))
+
+
+def test_several_experiments_are_one_question_and_a_damaged_one_hides_no_other(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm, tmp_path: Path
+) -> None:
+    play_slurm(squeue=f"9_0|{job_name}|PENDING|Priority")
+    second, damaged = (ExperimentDir(tmp_path / "experiments" / name) for name in ("b", "c"))
+    shutil.copytree(experiment.path, second.path)
+    shutil.copytree(experiment.path, damaged.path)
+    damaged.plan_path.write_text("{")
+    observations, problems = observe_all([experiment, damaged, second])
+    assert [o.experiment for o in observations] == [experiment, second]
+    assert list(problems) == ["c"]
+    assert "damaged" in problems["c"]
+    assert (tmp_path / "bin" / "calls").read_text().split() == ["squeue", "sacct"]
