@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -50,11 +51,19 @@ def test_the_templates_own_limit_holds_and_a_job_never_gets_more_threads_than_cp
     assert (shape.num_jobs, shape.num_threads) == (1, 8)
 
 
-def test_signals_that_nohup_ignores_stay_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def plain_signals() -> Iterator[None]:
+    """As in a terminal; the tests themselves may run where some are ignored."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}
+    yield
+    for number, handler in previous.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("plain_signals")
+def test_signals_that_nohup_ignores_stay_ignored() -> None:
     heeded = local._list_heeded_signals()
-    assert signal.SIGHUP in heeded
-    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        assert local._list_heeded_signals() == [n for n in heeded if n != signal.SIGHUP]
-    finally:
-        signal.signal(signal.SIGHUP, previous)
+    assert heeded == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert local._list_heeded_signals() == [signal.SIGINT, signal.SIGTERM]
