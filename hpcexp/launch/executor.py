@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
@@ -25,37 +25,33 @@ class LaunchOptions:
     on_interrupt: Callable[[int], None] = lambda _: None
 
 
-class Executor(Protocol):
-    """One way to train. `max_bundles` is the most that one submission may hold.
+class Executor(ABC):
+    """One way to train.
 
     The jobs of a detached executor outlive the command: it is called under the submission
-    lock and returns at once.
+    lock and returns at once. `max_bundles` is the most that one submission may hold.
     """
 
-    @property
-    def is_detached(self) -> bool:
-        """Whether jobs outlive the command."""
-        ...
+    is_detached: bool = False
+    max_bundles: int | None = None
 
-    @property
-    def max_bundles(self) -> int | None:
-        """The most bundles of one submission; None for no limit."""
-        ...
-
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 (most executors work everywhere)
         """Raise UsageError where this machine cannot do it."""
-        ...
 
+    @abstractmethod
     def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
         """What a launch would do, in a line for people."""
-        ...
 
     def write_script(
-        self, experiment: ExperimentDir, submission: Submission, resources: Resources
+        self,
+        experiment: ExperimentDir,  # noqa: ARG002
+        submission: Submission,  # noqa: ARG002
+        resources: Resources,  # noqa: ARG002
     ) -> str | None:
-        """The exact script that would be handed to the cluster, if there is one."""
-        ...
+        """The exact script that would be handed to a cluster; None where there is no script."""
+        return None
 
+    @abstractmethod
     def train(
         self,
         experiment: ExperimentDir,
@@ -67,7 +63,6 @@ class Executor(Protocol):
 
         The submission's record is on disk already.
         """
-        ...
 
 
 def describe_needs(resources: Resources) -> str:

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import os
 
-from hpcexp.launch.executor import LaunchOptions, spell_count
+from hpcexp.launch.executor import Executor, LaunchOptions, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
 from hpcexp.template import Resources
 
 
-class InlineExecutor:
+class InlineExecutor(Executor):
     """All bundles one after another, here."""
-
-    is_detached = False
-    max_bundles = None
-
-    def check(self) -> None:
-        """It works everywhere."""
 
     def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
         """What a launch would do, in a line for people."""
         del resources, options
         return f"would train   {spell_count(num_bundles, 'job')} one after another in this process"
-
-    def write_script(
-        self, experiment: ExperimentDir, submission: Submission, resources: Resources
-    ) -> None:
-        """There is no script."""
 
     def train(
         self,

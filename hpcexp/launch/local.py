@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
-from hpcexp.launch.executor import LaunchOptions, spell_count
+from hpcexp.launch.executor import Executor, LaunchOptions, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import read_process_start
 from hpcexp.store.submissions import Driver, Submission
@@ -172,14 +172,8 @@ class LocalPool:
                 job.kill()
 
 
-class LocalExecutor:
+class LocalExecutor(Executor):
     """A pool of processes on this machine."""
-
-    is_detached = False
-    max_bundles = None
-
-    def check(self) -> None:
-        """It works everywhere."""
 
     def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
         """What a launch would do, in a line for people."""
@@ -189,11 +183,6 @@ class LocalExecutor:
             f"would train   {spell_count(num_bundles, 'job')} on this machine, "
             f"{shape.num_jobs} at a time, {spell_count(shape.num_threads, 'thread')} each{gpus}"
         )
-
-    def write_script(
-        self, experiment: ExperimentDir, submission: Submission, resources: Resources
-    ) -> None:
-        """There is no script."""
 
     def train(
         self,

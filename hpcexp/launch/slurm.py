@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hpcexp.errors import HpcexpError, UsageError
-from hpcexp.launch.executor import LaunchOptions, describe_needs, spell_count
+from hpcexp.launch.executor import Executor, LaunchOptions, describe_needs, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission, write_submission
 from hpcexp.template import Resources
@@ -29,7 +29,7 @@ def has_slurm() -> bool:
     return commands_exist and "SLURM_JOB_ID" not in os.environ
 
 
-class SlurmExecutor:
+class SlurmExecutor(Executor):
     """A job array, one element for each bundle."""
 
     is_detached = True
