@@ -1,0 +1,63 @@
+"""The commands and the code of the other pages, on an experiment that they find."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.snippets import (
+    PROJECT_DIR,
+    Snippet,
+    make_place,
+    read_snippets,
+    run_snippet,
+)
+
+DOCS_DIR = PROJECT_DIR / "docs"
+TRAIN = Snippet("console", "hpcexp launch templates/quickstart.yaml --local")
+FIND_METRICS = (
+    'from pathlib import Path\npath = next(Path("experiments").glob("*/runs/*/metrics.*.bin"))\n'
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the templates and a trained quickstart."""
+    directory = make_place(tmp_path_factory.mktemp("place"))
+    run_snippet(TRAIN, directory=directory)
+    return directory
+
+
+def join_python(page: str) -> str:
+    """The Python of a page as one script: later blocks use what earlier ones made."""
+    snippets = read_snippets(DOCS_DIR / page)
+    return "\n".join(s.text for s in snippets if s.language == "python")
+
+
+def test_the_code_of_the_metrics_page_runs(place: Path) -> None:
+    script = join_python("metrics.md") + "\nprint(len(results.runs), ax.get_ylim())"
+    assert run_snippet(Snippet("python", script), directory=place).startswith("4 (")
+
+
+def test_metrics_are_read_without_hpcexp_as_the_directory_page_says(place: Path) -> None:
+    check = "\nimport sys\nprint(len(rows), rows['loss'].min() > 0, 'hpcexp' in sys.modules)"
+    script = FIND_METRICS + join_python("experiment-directory.md") + check
+    num_rows, is_positive, uses_hpcexp = run_snippet(
+        Snippet("python", script), directory=place
+    ).split()
+    assert int(num_rows) > 2
+    assert (is_positive, uses_hpcexp) == ("True", "False")
+
+
+def test_the_command_of_the_templates_page_does_what_the_page_says(place: Path) -> None:
+    text = (DOCS_DIR / "templates.md").read_text()
+    example = re.search(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert example is not None
+    (place / "templates" / "predict_weight.yaml").write_text(example[1])
+    commands = [s for s in read_snippets(DOCS_DIR / "templates.md") if s.language == "console"]
+    assert len(commands) == 1
+    shown = run_snippet(commands[0], directory=place)
+    assert "4 groups x 1 initialisation = 4 runs" in shown
+    assert "nothing was created" in shown
