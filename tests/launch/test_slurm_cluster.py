@@ -185,6 +185,42 @@ def test_a_worker_that_is_killed_is_told_from_one_that_trains_and_can_be_resumed
     wait_for(experiment, all_in(State.COMPLETED))
 
 
+def test_what_a_template_asks_for_reaches_the_job(
+    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+) -> None:
+    """A GPU, an excluded node, setup lines, another sbatch option, one job at a time."""
+    base = hpcexp.write_template("small.yaml", rand_inits=2)
+    noted = hpcexp.directory / "noted"
+    template = hpcexp.directory / "asks.yaml"
+    template.write_text(
+        f"extends: {Path(base).name}\n"
+        "resources:\n"
+        "  gpus: 1\n"
+        "  exclude: [n2]\n"
+        "  max_parallel: 1\n"
+        "  sbatch: {comment: from the template}\n"
+        "  setup:\n"
+        f'    - echo "gpu $CUDA_VISIBLE_DEVICES on $SLURMD_NODENAME" >> {noted}\n'
+    )
+    hpcexp("launch", str(template), "--slurm")
+    experiment = hpcexp.newest()
+    assert experiment.short_name == "asks"
+    statuses = wait_for(experiment, all_in(State.COMPLETED, State.FAILED))
+    assert all_in(State.COMPLETED)(statuses)
+    assert sorted(noted.read_text().splitlines()) == ["gpu 0 on n1", "gpu 0 on n1"]
+    first, second = statuses.values()
+    assert first.ended is not None
+    assert second.started is not None
+    assert first.ended < second.started
+    submission = read_submissions(experiment)[0]
+    script = next(experiment.submitit_dir(submission.id).glob("*submission.sh")).read_text()
+    assert "#SBATCH --comment='from the template'" in script
+    slurm_cluster.wait_until_idle(timeout_s=60)
+    jobs = slurm_cluster.sacct(name=submission.job_name)
+    assert [job["NodeList"] for job in jobs] == ["n1", "n1"]
+    assert all("gres/gpu=1" in job["AllocTRES"] for job in jobs)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_run_that_needs_longer_than_its_time_limit_completes_through_requeues(

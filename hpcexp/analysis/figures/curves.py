@@ -203,6 +203,7 @@ def _draw_divergences(ax: Axes, group: Curves, *, place: int, colour: str) -> No
         group.epoch[ends],
         group.values[diverged, ends],
         marker="X",
+        clip_on=False,  # a run may diverge before its first evaluation: at the edge
         s=40,
         facecolors=colour,
         edgecolors="white",
