@@ -364,3 +364,20 @@ def test_losses_that_are_all_zero_are_drawn_on_a_linear_axis(tmp_path: Path) -> 
     results = load(build_experiment(tmp_path, {}, fate=lambda _: Fate(loss=0.0)))
     for ax in only(draw_loss_curves(results)).figure.axes:
         assert ax.get_yscale() == "linear"
+
+
+def test_the_cross_of_a_run_that_exploded_stands_at_the_edge_and_not_outside(
+    tmp_path: Path,
+) -> None:
+    def explode(run: PlannedRun) -> Fate:
+        diverged = run.rand_init == 0
+        return Fate(
+            loss=1e20 if diverged else 0.1,
+            state=State.DIVERGED if diverged else State.COMPLETED,
+        )
+
+    results = load(build_experiment(tmp_path, {}, fate=explode))
+    axes = only(draw_loss_curves(results)).figure.axes
+    heights = [(ax.get_ylim(), points(ax, "diverged:0")[:, 1]) for ax in axes]
+    assert all(low <= y <= high for (low, high), ys in heights for y in ys)
+    assert any(y == high for (_, high), ys in heights for y in ys)

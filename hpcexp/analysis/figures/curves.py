@@ -40,6 +40,7 @@ _AXES_WIDTH, _AXES_HEIGHT = 4.2, 3.2  # inches
 _ENTRY_HEIGHT, _LEGEND_GAP = 0.18, 0.15  # inches
 _HANDLE_LENGTH = 2.6  # widths of a letter: dash patterns stay apart
 _SPLIT_TITLES = {"train": "training", "validate": "validation"}
+_DIVERGED_GID = "diverged:"
 
 
 def draw_loss_curves(results: Results) -> Iterator[Drawing]:
@@ -144,6 +145,8 @@ def _draw_panels(
             style.draw_threshold(ax, threshold)
     if not cap:
         _share_range(axes)
+    for ax in axes:
+        _hold_crosses_inside(ax)
     add_legend(axes[-1], axis=axis, gap=gap)
     footnote = f"{results.experiment.name}. {_explain(panels, axis)}"
     finish_page(figure, headline=results.plan.question, footnote=footnote)
@@ -194,6 +197,15 @@ def _connect(epoch: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray
     return np.column_stack([epoch[recorded], values[recorded]])
 
 
+def _hold_crosses_inside(ax: Axes) -> None:
+    """Crosses beyond the range stand at its edge; to be called when the range is known."""
+    for crosses in ax.collections:
+        if str(crosses.get_gid()).startswith(_DIVERGED_GID):
+            offsets = np.array(crosses.get_offsets())
+            offsets[:, 1] = np.clip(offsets[:, 1], *ax.get_ylim())
+            crosses.set_offsets(offsets)
+
+
 def _draw_divergences(ax: Axes, group: Curves, *, place: int, colour: str) -> None:
     diverged = np.flatnonzero(group.is_diverged)
     if not len(diverged):
@@ -209,7 +221,7 @@ def _draw_divergences(ax: Axes, group: Curves, *, place: int, colour: str) -> No
         edgecolors="white",
         linewidths=0.7,
         zorder=4,
-        gid=f"diverged:{place}",
+        gid=f"{_DIVERGED_GID}{place}",
     )
 
 
