@@ -12,6 +12,8 @@ from hpcexp.store.submissions import Submission
 
 QUERY_TIMEOUT_S = 30
 WAITING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "CONFIGURING", "RESV_DEL_HOLD"})
+# Accounting lags behind the queue: for a moment it says this of jobs that have ended.
+NOT_ENDED = WAITING | {"RUNNING", "COMPLETING", "SUSPENDED", "RESIZING"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ def _ask_sacct(
         f"--starttime={start}",
         f"--name={','.join(names)}",
     )
-    return _parse(output) if output else {}
+    jobs = _parse(output) if output else {}
+    return {place: job for place, job in jobs.items() if job.state not in NOT_ENDED}
 
 
 def _parse(output: str) -> dict[tuple[str, int], Job]:

@@ -119,6 +119,16 @@ def test_a_run_whose_process_is_gone_is_lost_and_one_that_lives_is_running(
     assert RUNS[1] not in choose_resumable(observation)
 
 
+def test_accounting_that_lags_behind_the_queue_names_no_end(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm
+) -> None:
+    play_slurm(squeue="", sacct=f"9_0|{job_name}|RUNNING|0:0")
+    set_status(experiment, RUNS[0], RunStatus(state=State.RUNNING, attempt=1))
+    status = observe(experiment).statuses[RUNS[0]]
+    assert status.state == State.LOST
+    assert status.reason == "its process is gone (its job has left the queue)"
+
+
 def test_slurm_is_not_asked_when_no_run_is_silent(
     experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm, tmp_path: Path
 ) -> None:

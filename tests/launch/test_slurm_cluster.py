@@ -90,6 +90,18 @@ def wait_for(
         time.sleep(0.3)
 
 
+def wait_for_accounting(cluster: SlurmCluster, job_name: str) -> list[dict[str, str]]:
+    """What accounting says of jobs once they have ended for it too: it lags behind the queue."""
+    cluster.wait_until_idle(timeout_s=60)
+    deadline = time.monotonic() + 60
+    while True:
+        jobs = cluster.sacct(name=job_name)
+        if jobs and not any(job["State"] in ("PENDING", "RUNNING") for job in jobs):
+            return jobs
+        assert time.monotonic() < deadline, jobs
+        time.sleep(0.3)
+
+
 def all_in(*states: State) -> Callable[[dict[str, RunStatus]], bool]:
     return lambda statuses: all(s.state in states for s in statuses.values())
 
@@ -106,9 +118,8 @@ def test_the_quickstart_completes_sacct_agrees_and_it_can_be_plotted(
     assert_script_is_what_the_dry_run_said(experiment, dry)
     statuses = wait_for(experiment, all_in(State.COMPLETED, State.FAILED))
     assert all_in(State.COMPLETED)(statuses)
-    slurm_cluster.wait_until_idle(timeout_s=60)
     submission = read_submissions(experiment)[0]
-    jobs = slurm_cluster.sacct(name=submission.job_name)
+    jobs = wait_for_accounting(slurm_cluster, submission.job_name)
     assert [job["State"] for job in jobs] == ["COMPLETED"] * len(statuses)
     plotted = hpcexp("plot", "quickstart")
     assert f"{len(statuses)} of {len(statuses)} runs" in plotted
@@ -176,7 +187,7 @@ def test_a_worker_that_is_killed_is_told_from_one_that_trains_and_can_be_resumed
     name = "rnn_width=4_rand_0"
     running = wait_for(experiment, lambda s: s[name].state == State.RUNNING and s[name].step > 0)
     subprocess.run(["kill", "-9", str(running[name].pid)], check=True)
-    slurm_cluster.wait_until_idle(timeout_s=60)
+    wait_for_accounting(slurm_cluster, read_submissions(experiment)[0].job_name)
     status = hpcexp("status", "killed")
     assert "lost" in status
     assert "FAILED" in status
@@ -215,8 +226,7 @@ def test_what_a_template_asks_for_reaches_the_job(
     submission = read_submissions(experiment)[0]
     script = next(experiment.submitit_dir(submission.id).glob("*submission.sh")).read_text()
     assert "#SBATCH --comment='from the template'" in script
-    slurm_cluster.wait_until_idle(timeout_s=60)
-    jobs = slurm_cluster.sacct(name=submission.job_name)
+    jobs = wait_for_accounting(slurm_cluster, submission.job_name)
     assert [job["NodeList"] for job in jobs] == ["n1", "n1"]
     assert all("gres/gpu=1" in job["AllocTRES"] for job in jobs)
 
