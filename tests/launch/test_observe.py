@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,12 @@ from hpcexp.launch.selection import select_runs
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import acquire, read_process_start
 from hpcexp.store.status import RunStatus, State, read_status, write_status
-from hpcexp.store.submissions import Driver, make_submission, write_submission
+from hpcexp.store.submissions import (
+    Driver,
+    make_submission,
+    read_submissions,
+    write_submission,
+)
 
 RUNS = [f"rnn_width={width}_rand_{rand}" for width in (4, 6) for rand in (0, 1)]
 
@@ -123,6 +129,8 @@ def test_accounting_that_lags_behind_the_queue_names_no_end(
     experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm
 ) -> None:
     play_slurm(squeue="", sacct=f"9_0|{job_name}|RUNNING|0:0")
+    accepted = replace(read_submissions(experiment)[0], job_ids=("9_0", "9_1", "9_2", "9_3"))
+    write_submission(experiment, accepted)
     set_status(experiment, RUNS[0], RunStatus(state=State.RUNNING, attempt=1))
     status = observe(experiment).statuses[RUNS[0]]
     assert status.state == State.LOST
