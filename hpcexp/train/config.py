@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Hyperparameters(BaseModel):
-    """Base of every group of hyperparameters: strict types, no unknown names, immutable."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+from hpcexp.train.hyperparameters import Hyperparameters
+from hpcexp.train.rates import LearningRateSchedule
+from hpcexp.train.stopping import StopRule
+from hpcexp.train.warm_start import WarmStart
 
 
 class TrainConfig(Hyperparameters):
@@ -31,6 +30,9 @@ class TrainConfig(Hyperparameters):
         default="adam", description="Update rule: Adam, AdamW (decoupled weight decay) or SGD."
     )
     lr: float = Field(default=1e-3, gt=0, description="Learning rate.")
+    lr_schedule: LearningRateSchedule | None = Field(
+        default=None, description="How the learning rate falls; null keeps it constant."
+    )
     weight_decay: float = Field(
         default=0.0, ge=0, description="L2 penalty (adam, sgd) or decoupled decay (adamw)."
     )
@@ -38,6 +40,25 @@ class TrainConfig(Hyperparameters):
         default=None,
         gt=0,
         description="Largest global L2 norm of the gradient; null does not clip.",
+    )
+    grad_explosion: float | None = Field(
+        default=None,
+        gt=0,
+        description="A gradient whose norm (before clipping) is larger ends the run as diverged; "
+        "null lets it pass.",
+    )
+    stop: Annotated[tuple[StopRule, ...], Field(strict=False)] = Field(
+        default=(), description="Rules that end a run early; the first that holds does."
+    )
+    warm_start: WarmStart | None = Field(
+        default=None, description="Start from the parameters of a run of another experiment."
+    )
+    keep_best: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Validation metrics of which the checkpoint with the smallest value is kept.",
+    )
+    keep_every: int | None = Field(
+        default=None, ge=1, description="Keep the parameters every so many epochs; null: never."
     )
     eval_every: int = Field(
         default=1, ge=1, description="Evaluate on the validation set every so many epochs."

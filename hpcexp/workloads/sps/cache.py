@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from hpcexp.workloads.sps.config import BounceDataset
+from hpcexp.workloads.sps.config.datasets import BounceDataset
 from hpcexp.workloads.sps.dataset import FORMAT_VERSION, Sequences, Split, draw_sequences
 
 logger = logging.getLogger(__name__)

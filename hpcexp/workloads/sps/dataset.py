@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpcexp.workloads.sps.bounce import draw_flights
-from hpcexp.workloads.sps.config import BounceDataset
+from hpcexp.workloads.sps.config.datasets import BounceDataset
 from hpcexp.workloads.sps.render import Camera, render
 
 Split = Literal["train", "validate"]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hpcexp.workloads.sps.config import Symmetry
+from hpcexp.workloads.sps.config.symmetry import Symmetry, Translate
 
 NUM_TRANSFORMED = 2  # the first two latent dimensions; the others stay as they are
 
@@ -38,7 +38,7 @@ def draw_maps(
     is_translation_S = _uniform(num_steps, generator) < 0.5
     shift_SD = torch.randn(num_steps, NUM_TRANSFORMED, generator=generator, dtype=torch.float64)
     rotation_SDD = draw_orthogonal(num_steps, NUM_TRANSFORMED, generator)
-    if symmetry.kind == "trivial":
+    if not symmetry.rules:
         is_identity_S = torch.ones_like(is_identity_S)
     translates_S = ~is_identity_S & is_translation_S
     rotates_S = ~is_identity_S & ~is_translation_S
@@ -46,7 +46,7 @@ def draw_maps(
     block = matrix[:, :NUM_TRANSFORMED, :NUM_TRANSFORMED]
     block.copy_(torch.where(rotates_S[:, None, None], rotation_SDD, block))
     offset = torch.zeros(num_steps, latent_dim, dtype=torch.float64)
-    offset[:, :NUM_TRANSFORMED] = translates_S[:, None] * shift_SD * symmetry.translate_std
+    offset[:, :NUM_TRANSFORMED] = translates_S[:, None] * shift_SD * _std(symmetry)
     return AffineMaps(matrix, matrix.transpose(1, 2).contiguous(), offset)
 
 
@@ -76,3 +76,8 @@ def undo_map(z_BTZ: Tensor, inverse_ZZ: Tensor, offset_Z: Tensor) -> Tensor:
 
 def _uniform(count: int, generator: torch.Generator) -> Tensor:
     return torch.rand(count, generator=generator, dtype=torch.float64)
+
+
+def _std(symmetry: Symmetry) -> float:
+    transforms = [t for rule in symmetry.rules for t in rule.sample or ()]
+    return next((t.std for t in transforms if isinstance(t, Translate)), 0.0)

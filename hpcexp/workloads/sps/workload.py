@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hpcexp.train.config import TrainConfig
+from hpcexp.train.schedule import get_value
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.workload import Batch
 from hpcexp.workloads.sps.cache import load_sequences
@@ -57,7 +58,11 @@ class SpsWorkload:
         }
 
     def _load_split(self, split: Literal["train", "validate"], size: int) -> dict[str, Tensor]:
-        sequences = load_sequences(self.config.dataset, split=split, num_sequences=size)
+        sequences = load_sequences(
+            self.config.dataset,  # type: ignore[arg-type]
+            split=split,
+            num_sequences=size,
+        )
         return {
             "images": torch.from_numpy(sequences.images),
             "positions": torch.from_numpy(sequences.positions),
@@ -87,19 +92,12 @@ class SpsWorkload:
     def schedule(self, step: int) -> dict[str, float | list[float]]:
         """The loss weights and the probability of teacher forcing."""
         return {
-            "loss_weights": self.loss_weights,
+            "loss_weights": [get_value(w, step, budget=self.config) for w in self.loss_weights],
             "teacher_forcing": self._teacher_forcing(step),
         }
 
     def _teacher_forcing(self, step: int) -> float:
-        sampling, config = self.config.scheduled_sampling, self.config
-        length = {
-            "steps": 1.0,
-            "epochs": float(config.steps_per_epoch),
-            "budget": float(config.num_steps),
-        }[sampling.unit]
-        duration = sampling.duration * length
-        return max(0.0, 1.0 - step / duration) if duration > 0 else 0.0
+        return self.config.scheduled_sampling.probability(step, budget=self.config)
 
     def evaluate(
         self, model: nn.Module, data: Batch, streams: RandomStreams

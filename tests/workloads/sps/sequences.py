@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hpcexp.workloads.sps.cache import load_sequences
-from hpcexp.workloads.sps.config import BounceDataset
+from hpcexp.workloads.sps.config.datasets import BounceDataset
 from hpcexp.workloads.sps.dataset import Sequences, Split
 
 SMALL = BounceDataset(resolution=16, num_frames=4)

@@ -15,7 +15,7 @@ from tests.workloads.sps.sequences import SMALL, assert_same, load
 LOAD_IN_PROCESS = """
 import hashlib, logging, sys
 from pathlib import Path
-from hpcexp.workloads.sps.config import BounceDataset
+from hpcexp.workloads.sps.config.datasets import BounceDataset
 from hpcexp.workloads.sps.cache import load_sequences
 logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
 sys.stdin.readline()

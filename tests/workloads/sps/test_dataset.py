@@ -7,7 +7,7 @@ import pytest
 
 from hpcexp.workloads.sps import dataset
 from hpcexp.workloads.sps.bounce import stay_in_bounds
-from hpcexp.workloads.sps.config import BounceDataset
+from hpcexp.workloads.sps.config.datasets import BounceDataset
 from hpcexp.workloads.sps.dataset import Sequences, Split, draw_sequences
 from tests.workloads.sps.sequences import SMALL, assert_same
 

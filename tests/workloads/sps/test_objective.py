@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 from torch.func import functional_call
 
-from hpcexp.workloads.sps.config import Config, Symmetry
+from hpcexp.workloads.sps.config import Config
+from hpcexp.workloads.sps.config.symmetry import Symmetry
 from hpcexp.workloads.sps.model import Dynamics
 from hpcexp.workloads.sps.objective import LOSS_NAMES, Objective, kl_to_standard_normal
 from hpcexp.workloads.sps.symmetry import apply_map, draw_maps

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import kstest
 from torch import Tensor
 
-from hpcexp.workloads.sps.config import Symmetry
+from hpcexp.workloads.sps.config.symmetry import Symmetry
 from hpcexp.workloads.sps.symmetry import (
     AffineMaps,
     apply_map,
