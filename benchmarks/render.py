@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from hpcexp.workloads.sps.bounce import draw_flights
 from hpcexp.workloads.sps.cache import load_sequences
-from hpcexp.workloads.sps.config import BounceDataset
+from hpcexp.workloads.sps.config.datasets import BounceDataset
 from hpcexp.workloads.sps.dataset import CAMERA, GREEN, GREY, draw_sequences
 from hpcexp.workloads.sps.render import render
 

@@ -128,7 +128,9 @@ def test_the_total_is_the_weighted_sum_of_the_terms(make_workload: MakeWorkload)
     fit(workload, streams=STREAMS, sink=sink)
     for row in sink.rows:
         terms = [row.values[f"loss.{name}"] for name in workload.loss_names]
-        total = sum(w * v for w, v in zip(workload.loss_weights, terms, strict=True))
+        weights = workload.schedule(0)["loss_weights"]
+        assert isinstance(weights, list)
+        total = sum(w * v for w, v in zip(weights, terms, strict=True))
         assert row.values["loss"] == pytest.approx(total, rel=1e-5)
 
 

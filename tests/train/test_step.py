@@ -57,6 +57,9 @@ def stack_inputs(inputs: list[StepInputs]) -> StepInputs:
     return StepInputs(*(stack([dict(i[field]) for i in inputs]) for field in range(3)))
 
 
+NARROW = {"slices": ["0:2"], "sample": [{"kind": "translate", "std": 0.3}, "rotate"]}
+
+
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_two_runs_as_lanes_of_one_program_agree_with_their_solo_runs(
     make_workload: MakeWorkload, batch_norm: bool
@@ -68,7 +71,12 @@ def test_two_runs_as_lanes_of_one_program_agree_with_their_solo_runs(
             "lr": 1e-2,
             "grad_clip": 0.05,
             "loss_weights": {"self_recon": 3.0, "kld": 1e-3},
-            "symmetry": {"translate_std": 0.3, "identity_probability": 0.5},
+            "symmetry": {
+                "rules": [
+                    {"slices": ["0:2"], "sample": [{"kind": "translate", "std": 0.3}, "rotate"]}
+                ],
+                "identity_probability": 0.5,
+            },
             "scheduled_sampling": {"duration": 0.2},
         },
     ]

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from hpcexp.train.config import TrainConfig
-from hpcexp.train.schedule import get_value
+from hpcexp.train.schedule import Oscillation, Ramp, get_value
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.workload import Batch
 from hpcexp.workloads.sps.cache import load_sequences
 from hpcexp.workloads.sps.config import Config
+from hpcexp.workloads.sps.config.losses import ImageLossBlend
+from hpcexp.workloads.sps.dataset import Split
+from hpcexp.workloads.sps.dynamics import list_rnn_noise
 from hpcexp.workloads.sps.linear_projection import measure_linear_projection
-from hpcexp.workloads.sps.objective import LOSS_NAMES, Objective
-from hpcexp.workloads.sps.symmetry import draw_maps
+from hpcexp.workloads.sps.objective import Objective
+from hpcexp.workloads.sps.symmetry import LatentSymmetry, NoSymmetry
 
-COORDINATES = ("x", "y", "height")
 EVALUATED_AT_ONCE = 64  # sequences
 
 
@@ -31,87 +32,108 @@ def build(config: TrainConfig) -> SpsWorkload:
 class SpsWorkload:
     """One configuration of self-supervised learning by physical symmetry."""
 
-    loss_names = LOSS_NAMES
-    metric_names = (
-        "linear_projection_mse",
-        *(f"linear_projection_mse.{c}" for c in COORDINATES),
-    )
-
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.loss_weights = [
-            config.loss_weights.self_recon,
-            config.loss_weights.predict.image,
-            config.loss_weights.predict.z,
-            config.loss_weights.kld,
-        ]
+        self.loss_names = config.loss_names
+        self.metric_names = config.metric_names
+        weights = config.loss_weights
+        given: dict[str, float | Ramp | Oscillation | None] = {
+            "self_recon": weights.self_recon,
+            "predict.image": weights.predict.image,
+            "predict.z": weights.predict.z,
+            "kld": weights.kld,
+            **config.optional_weights,
+        }
+        # What is not given is not among the names.
+        self.loss_weights = [given[name] or 0.0 for name in config.loss_names]
 
     def build_model(self) -> Objective:
         """Networks and losses, freshly initialised."""
         return Objective(self.config)
 
     def load_data(self) -> dict[str, dict[str, Tensor]]:
-        """Each split's `images` (N, T, C, H, W), uint8, and `positions` (N, T, 3) in metres."""
-        return {
+        """Each split's `images` (N, T, C, H, W), uint8, and `positions` (N, T, D) in metres.
+
+        Where the model is supervised also `truth` (N, T, D): the positions, standardised by
+        the mean and the standard deviation of the training set.
+        """
+        data = {
             "train": self._load_split("train", self.config.train_set_size),
             "validate": self._load_split("validate", self.config.validate_set_size),
         }
+        if self.config.is_supervised:
+            flat = data["train"]["positions"].flatten(0, 1)
+            mean, std = flat.mean(dim=0), flat.std(dim=0)
+            for split in data.values():
+                split["truth"] = (split["positions"] - mean) / std
+        return data
 
-    def _load_split(self, split: Literal["train", "validate"], size: int) -> dict[str, Tensor]:
-        sequences = load_sequences(
-            self.config.dataset,  # type: ignore[arg-type]
-            split=split,
-            num_sequences=size,
-        )
+    def _load_split(self, split: Split, size: int) -> dict[str, Tensor]:
+        sequences = load_sequences(self.config.dataset, split=split, num_sequences=size)
         return {
             "images": torch.from_numpy(sequences.images),
             "positions": torch.from_numpy(sequences.positions),
         }
 
     def draw(self, streams: RandomStreams, *, block: int, num_steps: int) -> dict[str, Tensor]:
-        """Posterior noise, symmetry transforms and teacher-forcing coins of a block of steps."""
-        config = self.config
-        maps = draw_maps(
-            config.symmetry,
-            streams.generator("transform", block),
-            num_steps=num_steps,
-            latent_dim=config.latent_dim,
-        )
+        """All random numbers of a block of steps, each from a stream of its own."""
+        config, symmetry = self.config, self._make_symmetry(self.config.batch_size)
         num_frames = config.dataset.num_frames
-        shape = (num_steps, config.batch_size, num_frames, config.latent_dim)
+        latents = (num_frames, config.latent_dim)
+        normal: dict[str, tuple[int, ...]] = {}
+        uniform: dict[str, tuple[int, ...]] = {"teacher_forcing": (num_frames,)}
+        if config.variational:
+            normal["posterior"] = (config.batch_size, *latents)
+        if "sequence_energy.real" in config.loss_names:
+            normal["energy"] = (symmetry.num_sequences, *latents)
+        rnn_noise = list_rnn_noise(config, num_sequences=symmetry.num_sequences)
+        for name, (kind, shape) in rnn_noise.items():
+            (normal if kind == "normal" else uniform)[name] = shape
         return {
-            "posterior": torch.randn(shape, generator=streams.generator("posterior", block)),
-            "matrix": maps.matrix_SZZ,
-            "inverse": maps.inverse_SZZ,
-            "offset": maps.offset_SZ,
-            "teacher_forcing": torch.rand(
-                num_steps, num_frames, generator=streams.generator("teacher_forcing", block)
-            ),
+            **symmetry.draw(streams.generator("transform", block), num_steps=num_steps),
+            **{
+                name: torch.randn(num_steps, *shape, generator=streams.generator(name, block))
+                for name, shape in normal.items()
+            },
+            **{
+                name: torch.rand(num_steps, *shape, generator=streams.generator(name, block))
+                for name, shape in uniform.items()
+            },
         }
 
     def schedule(self, step: int) -> dict[str, float | list[float]]:
-        """The loss weights and the probability of teacher forcing."""
-        return {
-            "loss_weights": [get_value(w, step, budget=self.config) for w in self.loss_weights],
-            "teacher_forcing": self._teacher_forcing(step),
+        """The loss weights, the probability of teacher forcing, and the blend of image losses."""
+        config = self.config
+        values: dict[str, float | list[float]] = {
+            "loss_weights": [get_value(w, step, budget=config) for w in self.loss_weights],
+            "teacher_forcing": config.scheduled_sampling.probability(step, budget=config),
         }
-
-    def _teacher_forcing(self, step: int) -> float:
-        return self.config.scheduled_sampling.probability(step, budget=self.config)
+        blend = config.image_loss
+        if isinstance(blend, ImageLossBlend) and len(config.image_distances) > 1:
+            ramp = Ramp(end=1.0, begin=blend.begin, duration=blend.duration, unit=blend.unit)
+            part = ramp.value(step, budget=config)
+            values["image_loss"] = [1 - part, part]
+        return values
 
     def evaluate(
         self, model: nn.Module, data: Batch, streams: RandomStreams
     ) -> Mapping[str, Tensor]:
-        """Losses with free-running prediction and no symmetry, and linear projection MSE."""
+        """Losses with free-running prediction and no symmetry, and linear projection MSE.
+
+        The one term that is about a symmetry has transforms that are the same at every
+        evaluation.
+        """
         assert isinstance(model, Objective)
-        noise_NTZ = self._draw_validation_noise(data, streams)
+        noise = self._draw_validation_noise(data, streams)
         num_sequences = len(data["images"])
         losses: list[Tensor] = []
         means: list[Tensor] = []
         for start in range(0, num_sequences, EVALUATED_AT_ONCE):
             part = slice(start, start + EVALUATED_AT_ONCE)
-            batch = {"images": data["images"][part]}
-            terms, mean_BTZ = self._measure(model, batch, noise_NTZ[part])
+            batch = {k: v[part] for k, v in data.items() if k in ("images", "truth")}
+            terms, mean_BTZ = self._measure(
+                model, batch, {name: tensor[part] for name, tensor in noise.items()}
+            )
             losses.append(terms * (len(batch["images"]) / num_sequences))
             means.append(mean_BTZ)
         residuals = measure_linear_projection(
@@ -121,19 +143,54 @@ class SpsWorkload:
         values = torch.cat([terms.to(residuals.dtype), residuals.mean().reshape(1), residuals])
         return dict(zip((*self.loss_names, *self.metric_names), values, strict=True))
 
-    def _measure(self, model: Objective, batch: Batch, noise_BTZ: Tensor) -> tuple[Tensor, Tensor]:
-        latent_dim = self.config.latent_dim
-        identity = torch.eye(latent_dim, dtype=noise_BTZ.dtype, device=noise_BTZ.device)
-        noise = {
-            "posterior": noise_BTZ,
-            "matrix": identity,
-            "inverse": identity,
-            "offset": identity.new_zeros(latent_dim),
-            "teacher_forcing": identity.new_zeros(self.config.dataset.num_frames),
-        }
-        return model.measure(batch, noise, {"teacher_forcing": identity.new_zeros(())})
+    def _measure(
+        self, model: Objective, batch: Batch, noise: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        like = next(model.parameters())
+        at_end = self.schedule(self.config.num_steps).get("image_loss", [1.0])
+        return model.measure(
+            batch,
+            {**noise, "teacher_forcing": like.new_zeros(self.config.dataset.num_frames)},
+            {"teacher_forcing": like.new_zeros(()), "image_loss": like.new_tensor(at_end)},
+            symmetry=NoSymmetry(min_context=self.config.rnn_min_context),
+            consistency=self._make_validation_symmetry(len(batch["images"])),
+        )
 
-    def _draw_validation_noise(self, data: Batch, streams: RandomStreams) -> Tensor:
-        shape = (*data["positions"].shape[:2], self.config.latent_dim)
-        drawn = torch.randn(shape, generator=streams.generator("validate"))
-        return drawn.to(data["positions"])
+    def _draw_validation_noise(self, data: Batch, streams: RandomStreams) -> dict[str, Tensor]:
+        """Noise of a whole split, the first dimension its sequences."""
+        num_sequences, num_frames = data["positions"].shape[:2]
+        shape = (num_sequences, num_frames, self.config.latent_dim)
+        noise = {}
+        if self.config.variational:
+            noise["posterior"] = torch.randn(shape, generator=streams.generator("validate"))
+        if "sequence_energy.real" in self.loss_names:
+            noise["energy"] = torch.randn(shape, generator=streams.generator("validate.energy"))
+        if "symmetry_consistency" in self.loss_names:
+            symmetry = self._make_validation_symmetry(num_sequences)
+            drawn = symmetry.draw(streams.generator("validate.transform"), num_steps=1)
+            noise |= {name: tensor[0] for name, tensor in drawn.items()}
+        like = data["positions"]
+        return {
+            k: v.to(like.device, like.dtype if v.is_floating_point() else None)
+            for k, v in noise.items()
+        }
+
+    def _make_symmetry(self, batch_size: int) -> LatentSymmetry:
+        return LatentSymmetry(
+            self.config.symmetry,
+            latent_dim=self.config.latent_dim,
+            batch_size=batch_size,
+            num_frames=self.config.dataset.num_frames,
+            min_context=self.config.rnn_min_context,
+        )
+
+    def _make_validation_symmetry(self, num_sequences: int) -> LatentSymmetry:
+        """A transform for each sequence, never the identity."""
+        changes = {"draw_per": "sequence", "K": 1, "identity_probability": 0.0}
+        return LatentSymmetry(
+            self.config.symmetry.model_copy(update=changes),
+            latent_dim=self.config.latent_dim,
+            batch_size=num_sequences,
+            num_frames=self.config.dataset.num_frames,
+            min_context=self.config.rnn_min_context,
+        )

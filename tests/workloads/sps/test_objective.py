@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,13 +12,15 @@ from torch.func import functional_call
 
 from hpcexp.workloads.sps.config import Config
 from hpcexp.workloads.sps.config.symmetry import Symmetry
-from hpcexp.workloads.sps.model import Dynamics
-from hpcexp.workloads.sps.objective import LOSS_NAMES, Objective, kl_to_standard_normal
-from hpcexp.workloads.sps.symmetry import apply_map, draw_maps
+from hpcexp.workloads.sps.dynamics import Dynamics, Prediction
+from hpcexp.workloads.sps.losses import kl_to_standard_normal
+from hpcexp.workloads.sps.objective import Objective
+from hpcexp.workloads.sps.symmetry import LatentSymmetry, apply_map
 from tests.train.conftest import TINY
 
 B, T, Z, MIN_CONTEXT = 2, 7, 3, 3
 SIDE = 8
+LOSS_NAMES = ("self_recon", "predict.image", "predict.z", "kld")
 
 
 @pytest.fixture(autouse=True)
@@ -30,16 +33,21 @@ class Persistence(nn.Module):
 
     min_context = MIN_CONTEXT
 
-    def forward(self, z_BTZ: Tensor, is_forced_T: Tensor) -> Tensor:
+    def forward(
+        self, z_BTZ: Tensor, is_forced_T: Tensor, noise: Mapping[str, Tensor] | None = None
+    ) -> Prediction:
         self.seen, self.is_forced_T = z_BTZ, is_forced_T
+        predicted = self.predict(z_BTZ)[None]
+        return Prediction(predicted, predicted, None)
+
+    def predict(self, z_BTZ: Tensor) -> Tensor:
         return z_BTZ[:, self.min_context - 1 : -1]
 
 
 class Drift(Persistence):
     """Predicts that the velocity stays: equivariant under every affine map."""
 
-    def forward(self, z_BTZ: Tensor, is_forced_T: Tensor) -> Tensor:
-        super().forward(z_BTZ, is_forced_T)
+    def predict(self, z_BTZ: Tensor) -> Tensor:
         m = self.min_context
         return 2 * z_BTZ[:, m - 1 : -1] - z_BTZ[:, m - 2 : -2]
 
@@ -78,17 +86,16 @@ def make_transparent(
 
 def make_noise(symmetry: Symmetry | None = None, *, seed: int = 0) -> dict[str, Tensor]:
     """Noise without posterior noise, with the identity map where no symmetry is given."""
-    maps = draw_maps(
-        symmetry or Symmetry(kind="trivial"),
-        torch.Generator().manual_seed(seed),
-        num_steps=1,
+    drawn = LatentSymmetry(
+        symmetry or Symmetry(rules=()),
         latent_dim=Z,
-    )
+        batch_size=B,
+        num_frames=T,
+        min_context=MIN_CONTEXT,
+    ).draw(torch.Generator().manual_seed(seed), num_steps=1)
     return {
         "posterior": torch.zeros(B, T, Z, dtype=torch.float64),
-        "matrix": maps.matrix_SZZ[0],
-        "inverse": maps.inverse_SZZ[0],
-        "offset": maps.offset_SZ[0],
+        **{name: tensor[0] for name, tensor in drawn.items()},
         "teacher_forcing": torch.zeros(T, dtype=torch.float64),
     }
 
@@ -162,7 +169,10 @@ def test_the_kl_divergence_is_summed_over_dimensions_and_averaged_over_batch_and
 
 def test_bytes_reach_the_encoder_as_values_from_0_to_1() -> None:
     levels = torch.tensor([0, 51, 255]).expand(B, T, Z)
-    _, means = make_transparent(Persistence()).measure(paint(levels), make_noise(), make_values())
+    objective = make_transparent(Persistence())
+    _, means = objective.measure(
+        paint(levels), make_noise(), make_values(), symmetry=objective.symmetry
+    )
     expected = torch.tensor([0.0, 0.2, 1.0], dtype=torch.float64).expand(B, T, Z)
     torch.testing.assert_close(means, expected)
 
@@ -200,7 +210,8 @@ def test_latents_are_sampled_with_the_posterior_s_standard_deviation() -> None:
 def test_the_means_that_are_returned_are_those_of_the_posterior_not_samples() -> None:
     noise = make_noise() | {"posterior": torch.ones(B, T, Z, dtype=torch.float64)}
     levels = draw_levels()
-    _, means = make_transparent(Persistence()).measure(paint(levels), noise, make_values())
+    objective = make_transparent(Persistence())
+    _, means = objective.measure(paint(levels), noise, make_values(), symmetry=objective.symmetry)
     torch.testing.assert_close(means, levels.double() / 255)
 
 
@@ -210,7 +221,9 @@ def test_the_means_that_are_returned_are_those_of_the_posterior_not_samples() ->
 def test_the_rnn_reads_transformed_latents() -> None:
     dynamics, noise, levels = Persistence(), make_noise(ALWAYS_MOVES), draw_levels()
     measure(make_transparent(dynamics), levels, noise)
-    expected = apply_map(levels.double() / 255, noise["matrix"], noise["offset"])
+    expected = apply_map(
+        levels.double() / 255, noise["symmetry.matrix"][0], noise["symmetry.offset"][0]
+    )
     torch.testing.assert_close(dynamics.seen, expected)
     assert not torch.allclose(expected, levels.double() / 255)
 
@@ -241,12 +254,14 @@ def test_a_translation_adds_a_known_error_to_an_rnn_that_ignores_it() -> None:
     """A prediction of zero in the moved frame is -b in the latents' own."""
 
     class Nothing(Persistence):
-        def forward(self, z_BTZ: Tensor, is_forced_T: Tensor) -> Tensor:
+        def predict(self, z_BTZ: Tensor) -> Tensor:
             return torch.zeros_like(z_BTZ[:, self.min_context :])
 
     offset = torch.tensor([3.0, -4.0, 0.0], dtype=torch.float64)
     losses = measure(
-        make_transparent(Nothing()), torch.zeros(B, T, Z), make_noise() | {"offset": offset}
+        make_transparent(Nothing()),
+        torch.zeros(B, T, Z),
+        make_noise() | {"symmetry.offset": offset[None]},
     )
     assert losses["predict.z"] == pytest.approx((9 + 16) / 3)
 
@@ -271,7 +286,7 @@ def test_one_coin_a_time_step_decides_for_the_whole_batch() -> None:
     """Sequences that are equal stay equal, whichever times are forced."""
     objective, levels = make_objective(), draw_levels()[:1].expand(B, T, Z)
     predictions: list[Tensor] = []
-    objective.dynamics.register_forward_hook(lambda _m, _i, out: predictions.append(out))
+    objective.dynamics.register_forward_hook(lambda _m, _i, out: predictions.append(out.z[0]))
     noise = make_noise() | {"teacher_forcing": torch.rand(T, dtype=torch.float64)}
     measure(objective, levels, noise, teacher_forcing=0.5)
     torch.testing.assert_close(predictions[0][0], predictions[0][1], rtol=0, atol=1e-14)
@@ -280,7 +295,7 @@ def test_one_coin_a_time_step_decides_for_the_whole_batch() -> None:
 def test_without_forcing_what_comes_after_the_context_changes_no_prediction() -> None:
     objective = make_transparent()
     predictions: list[Tensor] = []
-    objective.dynamics.register_forward_hook(lambda _m, _i, out: predictions.append(out))
+    objective.dynamics.register_forward_hook(lambda _m, _i, out: predictions.append(out.z[0]))
     levels = draw_levels()
     other = levels.clone()
     other[:, MIN_CONTEXT:] = draw_levels()[:, MIN_CONTEXT:]
@@ -294,12 +309,17 @@ def test_without_forcing_what_comes_after_the_context_changes_no_prediction() ->
 # The real networks together
 
 
+def count_hidden_units(objective: Objective) -> int:
+    return objective.get_parameter("dynamics.members.0.cells.0.recur.weight").shape[0]
+
+
 def test_the_networks_are_wired_as_the_config_says() -> None:
     objective = make_objective(latent_dim=4, rnn_width=9, rnn_min_context=2)
     assert isinstance(objective.dynamics, Dynamics)
     assert objective.dynamics.min_context == 2
-    assert objective.dynamics.cell.width == 9
+    assert count_hidden_units(objective) == 9
     mean, log_variance = objective.encode(torch.rand(B, T, 3, SIDE, SIDE, dtype=torch.float64))
+    assert log_variance is not None
     assert mean.shape == log_variance.shape == (B, T, 4)
     assert objective.decode(mean).shape == (B, T, 3, SIDE, SIDE)
 

@@ -24,11 +24,12 @@ from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import MemorySink
 from hpcexp.workloads.sps import workload as workload_module
 from hpcexp.workloads.sps.config import Config
-from hpcexp.workloads.sps.objective import LOSS_NAMES, Objective
+from hpcexp.workloads.sps.objective import Objective
 from hpcexp.workloads.sps.workload import SpsWorkload, build
 from tests.train.conftest import TINY
 
 STREAMS = RandomStreams(0, 0)
+LOSS_NAMES = ("self_recon", "predict.image", "predict.z", "kld")
 GOLDEN_PATH = Path(__file__).parents[2] / "data" / "sps_loss_trace.json"
 UPDATE_VARIABLE = "HPCEXP_UPDATE_GOLDEN"
 
@@ -96,6 +97,12 @@ def test_a_smaller_training_set_is_the_beginning_of_a_larger_one() -> None:
 # Random numbers
 
 
+WIDE = {"slices": ["0:2"], "sample": [{"kind": "translate", "std": 50.0}, "rotate"]}
+
+
+MAPS = {"symmetry.matrix", "symmetry.inverse", "symmetry.offset"}
+
+
 def draw(workload: SpsWorkload, block: int = 0, streams: RandomStreams = STREAMS) -> Data:
     return workload.draw(streams, block=block, num_steps=5)
 
@@ -104,9 +111,9 @@ def test_each_step_has_its_own_noise_transform_and_coins() -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in draw(make()).items()}
     assert shapes == {
         "posterior": (5, 4, 7, 3),
-        "matrix": (5, 3, 3),
-        "inverse": (5, 3, 3),
-        "offset": (5, 3),
+        "symmetry.matrix": (5, 1, 3, 3),
+        "symmetry.inverse": (5, 1, 3, 3),
+        "symmetry.offset": (5, 1, 3),
         "teacher_forcing": (5, 7),
     }
 
@@ -139,10 +146,13 @@ def test_a_block_repeats_and_other_blocks_seeds_and_initialisations_differ(
         ({"lr": 0.1, "loss_weights": {"kld": 1.0}}, set()),
         ({"scheduled_sampling": {"duration": 0.0}}, set()),
         ({"rnn_width": 9, "vae_channels": [2, 3]}, set()),
-        ({"symmetry": {"kind": "trivial"}}, {"matrix", "inverse", "offset"}),
-        ({"symmetry": {"translate_std": 2.0}}, {"offset"}),
+        ({"symmetry": {"rules": []}}, MAPS),
+        ({"symmetry": {"rules": [WIDE]}}, {"symmetry.offset"}),
         ({"batch_size": 8}, {"posterior"}),
-        ({"latent_dim": 4}, {"posterior", "matrix", "inverse", "offset"}),
+        (
+            {"latent_dim": 4},
+            {"posterior", "symmetry.matrix", "symmetry.inverse", "symmetry.offset"},
+        ),
     ],
 )
 def test_groups_are_paired_a_setting_changes_only_the_random_numbers_that_it_is_about(
@@ -264,7 +274,7 @@ def test_batch_norm_evaluates_with_its_running_statistics() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"symmetry": {"translate_std": 50.0, "identity_probability": 0.0}},
+        {"symmetry": {"rules": [WIDE], "identity_probability": 0.0}},
         {"scheduled_sampling": {"duration": 100.0}},
         {"loss_weights": {"self_recon": 0.0, "kld": 9.0}},
         {"batch_size": 7},
@@ -284,12 +294,14 @@ def test_an_evaluation_predicts_without_forcing_and_without_a_symmetry(
     means, _ = model.encode(data["images"].double() / 255)
     # Without posterior noise, what the RNN reads would be the means themselves.
     monkeypatch.setattr(
-        workload, "_draw_validation_noise", lambda data, streams: torch.zeros_like(means)
+        workload,
+        "_draw_validation_noise",
+        lambda data, streams: {"posterior": torch.zeros_like(means)},
     )
-    given: list[tuple[Tensor, Tensor]] = []
+    given: list[tuple[Tensor, ...]] = []
     model.dynamics.register_forward_pre_hook(lambda _m, inputs: given.append(inputs))
     evaluate(workload, model, data)
-    ((z_BTZ, is_forced_T),) = given
+    ((z_BTZ, is_forced_T, _noise),) = given
     torch.testing.assert_close(z_BTZ, means)
     assert (is_forced_T == 0).all()
 

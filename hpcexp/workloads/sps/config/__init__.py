@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from hpcexp.train.config import TrainConfig
 from hpcexp.train.metric import Metric
+from hpcexp.train.schedule import Oscillation, Ramp
 from hpcexp.workloads.sps.config.datasets import BounceDataset, Dataset
 from hpcexp.workloads.sps.config.inspection import Inspection
 from hpcexp.workloads.sps.config.losses import (
@@ -234,6 +235,40 @@ class Config(TrainConfig):
                 "out of the sum"
             )
         return self
+
+    @property
+    def optional_weights(self) -> dict[str, float | Ramp | Oscillation | None]:
+        """Weights of the terms that are computed only where they are given, by name."""
+        weights = self.loss_weights
+        return {
+            "rnn_kld": weights.rnn_kld,
+            "supervise.rnn": weights.supervise.rnn,
+            "supervise.vae.encode": weights.supervise.vae.encode,
+            "supervise.vae.decode": weights.supervise.vae.decode,
+            "symmetry_consistency": weights.symmetry_consistency,
+            "cycle": weights.cycle,
+            "sequence_energy.real": weights.sequence_energy.real,
+            "sequence_energy.fake": weights.sequence_energy.fake,
+        }
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of the loss terms that are computed, in the order of the tree."""
+        always = ("self_recon", "predict.image", "predict.z")
+        kld = ("kld",) if self.variational else ()
+        given = (name for name, weight in self.optional_weights.items() if weight is not None)
+        return (*always, *kld, *given)
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of what an evaluation reports besides the loss terms."""
+        name = PRIMARY_METRIC.name
+        return (name, *(f"{name}.{coordinate}" for coordinate in self.dataset.coordinates))
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether a loss term reads the true coordinates."""
+        return any(name.startswith("supervise.") for name in self.loss_names)
 
     @property
     def image_distances(self) -> tuple[str, ...]:
