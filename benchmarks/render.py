@@ -24,10 +24,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy starts its th
 import numpy as np
 import numpy.typing as npt
 
-from hpcexp.workloads.sps.bounce import draw_flights
+from hpcexp.workloads.sps.bounce import CAMERA
 from hpcexp.workloads.sps.cache import load_sequences
-from hpcexp.workloads.sps.config.datasets import BounceDataset
-from hpcexp.workloads.sps.dataset import CAMERA, GREEN, GREY, draw_sequences
+from hpcexp.workloads.sps.config.datasets import GREEN, GREY, BounceDataset
+from hpcexp.workloads.sps.dataset import draw_motions, draw_sequences
 from hpcexp.workloads.sps.render import render
 
 Floats = npt.NDArray[np.float64]
@@ -92,9 +92,11 @@ def compare(case: Case, *, repeats: int) -> Row:
 def draw_centres(case: Case) -> Floats:
     """Positions (N, T, B, 3): every ball flies by itself."""
     flights = [
-        draw_flights(
-            case.num_sequences, num_frames=NUM_FRAMES, generator=np.random.default_rng(seed)
-        )
+        draw_motions(
+            BounceDataset(num_frames=NUM_FRAMES, seed=seed),
+            split="train",
+            num_sequences=case.num_sequences,
+        )[:, :, 0]
         for seed, _ in enumerate(case.radii)
     ]
     return np.stack(flights, axis=2)

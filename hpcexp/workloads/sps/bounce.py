@@ -11,7 +11,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hpcexp.errors import UsageError
+from hpcexp.workloads.sps.config.datasets import Bounce, BounceLeaveViewDataset
+from hpcexp.workloads.sps.rejection import collect
+from hpcexp.workloads.sps.render import Camera
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,19 +23,18 @@ FLOOR = 0.5
 """Height at which the centre bounces, without loss."""
 SECONDS_PER_FRAME = 0.15
 
-START_LOW = np.array([-4.0, 2.0, 0.0])
-START_HIGH = np.array([4.0, 10.0, 4.0])
-"""Starts are uniform in this box: two standard deviations (2, 2, 1) around (0, 6, 2)."""
+START_MEAN = np.array([0.0, 6.0, 2.0])
+START_STD = np.array([2.0, 2.0, 1.0])
+"""Starts are normal, or uniform in a box of two standard deviations around the mean."""
 MIN_START_HEIGHT = 1.0
-MAX_SPEED = 4.0
-"""Each component of the starting velocity is uniform within ± this, in m/s."""
 
 CYLINDER_AXIS = np.array([0.0, 6.0])
-CYLINDER_RADIUS = 4.0
 MAX_HEIGHT = 4.0
 
-MAX_BARREN_DRAWS = 100_000_000
-"""Draws in a row without a single flight in bounds (some seconds) before giving up."""
+CAMERA = Camera(position=(0, -2, 4), look_at=(0, 10, 0), half_width=0.8)
+
+Generators = tuple[np.random.Generator, np.random.Generator]
+"""One for uniform numbers and one for normal numbers, given to nobody else."""
 
 
 def frame_times(num_frames: int) -> Floats:
@@ -66,78 +67,83 @@ def follow_flights(start_N3: Floats, velocity_N3: Floats, *, times_T: Floats) ->
     return positions_NT3
 
 
-def stay_in_bounds(positions_NT3: Floats) -> npt.NDArray[np.bool_]:
+def draw_throws(
+    num_throws: int, settings: Bounce, *, generators: Generators
+) -> tuple[Floats, Floats]:
+    """Random starts and velocities, each (num_throws, 3), in bounds or not.
+
+    A throw takes six numbers from the first generator, in order, and a normal start three
+    from the second: however many throws one call draws, the sequence of throws is the same.
+    """
+    uniform, normal = generators
+    uniform_N6 = uniform.random((num_throws, 6))
+    if settings.start == "normal":
+        start_N3 = START_MEAN + START_STD * normal.standard_normal((num_throws, 3))
+    else:
+        low, high = START_MEAN - 2 * START_STD, START_MEAN + 2 * START_STD
+        start_N3 = low + (high - low) * uniform_N6[:, :3]
+    velocity_N3 = settings.max_speed * (2 * uniform_N6[:, 3:] - 1)
+    return start_N3, velocity_N3
+
+
+def draw_flights(
+    num_sequences: int,
+    settings: Bounce,
+    *,
+    generators: Generators,
+    throws_per_chunk: int = 4096,
+) -> Floats:
+    """Positions (num_sequences, num_frames, 3) of random flights that stay in bounds.
+
+    Raises UsageError where the sequence is so long that next to no throw stays in bounds.
+    """
+    times_T = frame_times(settings.num_frames)
+
+    def draw_chunk(num_throws: int) -> Floats:
+        throws = draw_throws(num_throws, settings, generators=generators)
+        return _fly_in_bounds(*throws, settings=settings, times_T=times_T)
+
+    return collect(
+        num_sequences,
+        draw_chunk,
+        per_chunk=throws_per_chunk,
+        advice=f"dataset.num_frames: {settings.num_frames} is too long, or "
+        f"dataset.cylinder_radius: {settings.cylinder_radius:g} too small",
+        condition=f"stayed within {settings.cylinder_radius:g} m of the axis for "
+        f"{times_T[-1]:g} s; choose fewer frames",
+    )
+
+
+def stay_in_bounds(positions_NT3: Floats, *, cylinder_radius: float) -> npt.NDArray[np.bool_]:
     """Which sequences (N,) start high enough and are inside the cylinder at every frame."""
     height_NT = positions_NT3[..., 2]
-    inside_NT = _inside_circle(positions_NT3[..., :2]) & (height_NT >= 0)
+    inside_NT = _inside_circle(positions_NT3[..., :2], cylinder_radius) & (height_NT >= 0)
     inside_NT &= height_NT <= MAX_HEIGHT
     in_bounds: npt.NDArray[np.bool_] = np.logical_and.reduce(inside_NT, axis=1)
     in_bounds &= height_NT[:, 0] >= MIN_START_HEIGHT
     return in_bounds
 
 
-def draw_throws(num_throws: int, *, generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """Random starts and velocities, each (num_throws, 3), in bounds or not.
-
-    A throw takes six numbers from the generator, in order: however many throws one call
-    draws, the sequence of throws is the same.
-    """
-    uniform_N6 = generator.random((num_throws, 6))
-    start_N3 = START_LOW + (START_HIGH - START_LOW) * uniform_N6[:, :3]
-    velocity_N3 = MAX_SPEED * (2 * uniform_N6[:, 3:] - 1)
-    return start_N3, velocity_N3
-
-
-def draw_flights(
-    num_sequences: int,
-    *,
-    num_frames: int,
-    generator: np.random.Generator,
-    throws_per_chunk: int = 4096,
+def _fly_in_bounds(
+    start_N3: Floats, velocity_N3: Floats, *, settings: Bounce, times_T: Floats
 ) -> Floats:
-    """Positions (num_sequences, num_frames, 3) of random flights that stay in bounds.
-
-    The flights are the first ones in bounds among the generator's throws: a smaller number
-    of sequences is the beginning of a larger one, and the chunk size changes nothing. The
-    generator is left somewhere behind them: give it to nobody else.
-
-    Raises UsageError where the sequence is so long that next to no throw stays in bounds.
-    """
-    times_T = frame_times(num_frames)
-    chunks = [np.empty((0, num_frames, 3))]
-    num_found = num_barren = 0
-    while num_found < num_sequences:
-        positions_NT3 = _fly_in_bounds(
-            *draw_throws(throws_per_chunk, generator=generator), times_T=times_T
-        )
-        chunks.append(positions_NT3)
-        num_found += len(positions_NT3)
-        num_barren = 0 if len(positions_NT3) else num_barren + throws_per_chunk
-        _check_fruitful(num_barren, num_frames=num_frames)
-    return np.concatenate(chunks)[:num_sequences]
-
-
-def _fly_in_bounds(start_N3: Floats, velocity_N3: Floats, *, times_T: Floats) -> Floats:
-    end_N2 = start_N3[:, :2] + velocity_N3[:, :2] * times_T[-1]
-    # First and last frame rule out most throws before any flight is computed.
-    hopeful_N = _inside_circle(start_N3[:, :2]) & _inside_circle(end_N2)
+    num_bound, is_bound_to_view = len(times_T), isinstance(settings, BounceLeaveViewDataset)
+    if isinstance(settings, BounceLeaveViewDataset):
+        num_bound = min(settings.may_leave_after, num_bound)
+    end_N2 = start_N3[:, :2] + velocity_N3[:, :2] * times_T[num_bound - 1]
+    # The ends of the bound rule out most throws before any flight is computed.
+    radius = settings.cylinder_radius
+    hopeful_N = _inside_circle(start_N3[:, :2], radius) & _inside_circle(end_N2, radius)
     hopeful_N &= start_N3[:, 2] >= MIN_START_HEIGHT
     positions_NT3 = follow_flights(start_N3[hopeful_N], velocity_N3[hopeful_N], times_T=times_T)
-    return positions_NT3[stay_in_bounds(positions_NT3)]
+    bound_NT3 = positions_NT3[:, :num_bound]
+    kept_N = stay_in_bounds(bound_NT3, cylinder_radius=radius)
+    if is_bound_to_view:
+        kept_N &= CAMERA.sees(bound_NT3).all(axis=1)
+    return positions_NT3[kept_N]
 
 
-def _inside_circle(xy: Floats) -> npt.NDArray[np.bool_]:
+def _inside_circle(xy: Floats, radius: float) -> npt.NDArray[np.bool_]:
     from_axis = xy - CYLINDER_AXIS
-    inside: npt.NDArray[np.bool_] = (
-        from_axis[..., 0] ** 2 + from_axis[..., 1] ** 2 <= CYLINDER_RADIUS**2
-    )
+    inside: npt.NDArray[np.bool_] = from_axis[..., 0] ** 2 + from_axis[..., 1] ** 2 <= radius**2
     return inside
-
-
-def _check_fruitful(num_barren: int, *, num_frames: int) -> None:
-    if num_barren >= MAX_BARREN_DRAWS:
-        raise UsageError(
-            f"dataset.num_frames: {num_frames} is too long: of {num_barren:,} random throws in a "
-            f"row, none stayed within {CYLINDER_RADIUS:g} m of the axis for "
-            f"{(num_frames - 1) * SECONDS_PER_FRAME:g} s; choose fewer frames"
-        )

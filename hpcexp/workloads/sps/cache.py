@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from hpcexp.workloads.sps.config.datasets import BounceDataset
+from hpcexp.workloads.sps.config.datasets import Dataset
 from hpcexp.workloads.sps.dataset import FORMAT_VERSION, Sequences, Split, draw_sequences
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _ASIDE = ".aside-"
 
 
 def load_sequences(
-    settings: BounceDataset,
+    settings: Dataset,
     *,
     split: Split,
     num_sequences: int,
@@ -52,7 +52,7 @@ def load_sequences(
     `cache_dir` is `default_cache_dir()` where not given. A cache that cannot be used costs
     time and a warning, never the sequences.
 
-    Raises UsageError where settings.num_frames is too long for any ball to stay in bounds.
+    Raises UsageError where the settings let next to no sequence pass.
     """
     request = _Request(settings=settings, split=split, num_sequences=num_sequences)
     try:
@@ -83,7 +83,7 @@ def default_cache_dir() -> Path:
 class _Request:
     """What is asked for."""
 
-    settings: BounceDataset
+    settings: Dataset
     split: Split
     num_sequences: int
 

@@ -51,6 +51,22 @@ class Camera:
         # Products and sums one by one: the same on every machine, unlike a BLAS product.
         return np.stack([(relative * axis).sum(axis=-1) for axis in self.axes()], axis=-1)
 
+    def project(self, points: Floats) -> Floats:
+        """Where points (..., 3) are seen, (..., 2): right and up, from -1 to 1 in the image.
+
+        For points in front of the camera.
+        """
+        right_up_forward = self.to_camera(points)
+        return right_up_forward[..., :2] / right_up_forward[..., 2:] / self.half_width
+
+    def sees(self, points: Floats) -> npt.NDArray[np.bool_]:
+        """Whether points (..., 3) are in the image."""
+        in_front = self.to_camera(points)[..., 2] > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inside = (np.abs(self.project(points)) <= 1).all(axis=-1)
+        seen: npt.NDArray[np.bool_] = in_front & inside
+        return seen
+
 
 @dataclass(frozen=True)
 class _Scene:

@@ -88,7 +88,9 @@ def test_nothing_is_left_beside_the_entry(tmp_path: Path) -> None:
     assert {path.name for path in entry_dir.parent.iterdir()} <= {"6", "lock"}
     names = {path.name for path in entry_dir.iterdir()}
     assert names == {"images.npy", "positions.npy", "entry.json"}
-    assert json.loads((entry_dir / "entry.json").read_text())["settings"] == SMALL.model_dump()
+    assert json.loads((entry_dir / "entry.json").read_text())["settings"] == SMALL.model_dump(
+        mode="json"
+    )
 
 
 def test_the_cache_directory_is_the_variable_then_xdg_then_home(

@@ -10,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hpcexp.workloads.sps import render as render_module
-from hpcexp.workloads.sps.bounce import draw_flights
-from hpcexp.workloads.sps.dataset import CAMERA
+from hpcexp.workloads.sps.bounce import CAMERA
+from hpcexp.workloads.sps.config.datasets import BounceDataset
+from hpcexp.workloads.sps.dataset import draw_motions
 from hpcexp.workloads.sps.render import Camera, render
 
 Floats = npt.NDArray[np.float64]
@@ -89,7 +90,7 @@ def supersample(centre: Point, *, radius: float, resolution: int = 32) -> Floats
 
 
 def list_some_centres(num_centres: int) -> list[Point]:
-    flights = draw_flights(num_centres, num_frames=20, generator=np.random.default_rng(5))
+    flights = draw_motions(BounceDataset(seed=5), split="train", num_sequences=num_centres)[:, :, 0]
     return [tuple(flight[index % 20]) for index, flight in enumerate(flights)]
 
 
@@ -250,7 +251,7 @@ def test_a_ball_half_hidden_leaves_the_share_of_both_in_a_pixel() -> None:
 
 
 def test_chunk_sizes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    centres = draw_flights(3, num_frames=20, generator=np.random.default_rng(0))[:, :, None]
+    centres = draw_motions(BounceDataset(), split="train", num_sequences=3)
 
     def draw() -> Bytes:
         return render(
