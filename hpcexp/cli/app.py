@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 import hpcexp
+from hpcexp.cli import eval as eval_command
 from hpcexp.cli import inspect, launch, plot
 
 HELP_WIDTH = 100
@@ -43,6 +44,7 @@ def app() -> None:
       hpcexp launch templates/quickstart.yaml             train
       hpcexp status                                       how far everything is
       hpcexp plot latest                                  boxplots, also while it trains
+      hpcexp eval latest                                  look into the trained models
 
     An experiment is named by its path, by `latest`, or by part of its name.
     """
@@ -55,6 +57,7 @@ for command in (
     launch.cancel,
     launch.resume,
     plot.plot,
+    eval_command.evaluate,
     plot.schema,
     inspect.completion,
 ):

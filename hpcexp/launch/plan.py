@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from hpcexp.launch.warm_start import locate_warm_start
 from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
 from hpcexp.template import Template
 from hpcexp.workloads import load_primary_metric
@@ -32,7 +33,12 @@ def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
         primary_metric=dataclasses.asdict(load_primary_metric(template.workload)),
         profile=template.profile,
         overrides=template.overrides,
-        configs={group.name: template.config_for(group) for group in groups},
+        configs={
+            group.name: locate_warm_start(
+                template.config_for(group), rand_inits=template.rand_inits
+            )
+            for group in groups
+        },
     )
 
 

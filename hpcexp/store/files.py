@@ -20,10 +20,15 @@ def write_text(path: Path, text: str) -> None:
     Bytes of a file name or an argument that are no UTF-8 (lone surrogates in Python) become
     `\\udc..`, which is also how JSON spells them.
     """
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write beside and rename, so that a reader sees the old bytes or the new ones."""
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        with aside.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+        with aside.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

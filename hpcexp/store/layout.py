@@ -13,7 +13,12 @@
     metrics.<attempt>.bin  rows of the newest attempt, older ones carried over
     checkpoints/           the last two
     logs/attempt_1.log
+    kept/epoch_000500.pt   parameters of an epoch (keep_every)
+    inspection/            what the run showed of itself while it trained
   plots/                   figures, and the table beside each
+  eval/last/               what `hpcexp eval` found in the last (best, ...) parameters
+    encoder.csv            a row for each run; encoder.pdf and encoder.png draw it
+    decoder/rnn_width=48_rand_1_grid.png
 """
 
 from __future__ import annotations
@@ -81,6 +86,38 @@ class RunDir:
         return self.checkpoints_dir / f"attempt_{attempt:04d}_step_{step:010d}.pt"
 
     @property
+    def kept_dir(self) -> Path:
+        """Parameters of single epochs."""
+        return self.path / "kept"
+
+    def kept_path(self, *, epoch: int) -> Path:
+        """The parameters after an epoch; its name orders it."""
+        return self.kept_dir / f"epoch_{epoch:06d}.pt"
+
+    def list_kept(self) -> dict[int, Path]:
+        """Kept parameters by epoch, the first epoch first."""
+        paths = sorted(self.kept_dir.glob("epoch_*.pt"))
+        return {int(path.stem.removeprefix("epoch_")): path for path in paths}
+
+    @property
+    def inspection_dir(self) -> Path:
+        """Pictures and tables that the run makes while it trains."""
+        return self.path / "inspection"
+
+    def inspection_path(self, kind: str, *, epoch: int, part: str, suffix: str) -> Path:
+        """One picture or table; its name orders it by kind, then epoch."""
+        return self.inspection_dir / f"{kind}_epoch_{epoch:06d}_{part}.{suffix}"
+
+    def list_inspections(self, kind: str) -> dict[int, list[Path]]:
+        """Files of one kind by epoch, the first epoch first."""
+        found: dict[int, list[Path]] = {}
+        for path in sorted(self.inspection_dir.glob(f"{kind}_epoch_*")):
+            match = re.fullmatch(rf"{re.escape(kind)}_epoch_([0-9]+)_.*", path.name)
+            if match is not None:
+                found.setdefault(int(match[1]), []).append(path)
+        return dict(sorted(found.items()))
+
+    @property
     def logs_dir(self) -> Path:
         """One log for each attempt."""
         return self.path / "logs"
@@ -88,6 +125,21 @@ class RunDir:
     def log_path(self, attempt: int) -> Path:
         """The log of one attempt."""
         return self.logs_dir / f"attempt_{attempt}.log"
+
+
+@dataclass(frozen=True)
+class EvalDir:
+    """Files of one call of `hpcexp eval`."""
+
+    path: Path
+
+    def table_path(self, kind: str) -> Path:
+        """The table of all runs; its figures have the same stem."""
+        return self.path / f"{kind}.csv"
+
+    def part_path(self, kind: str, *, run: str, part: str, suffix: str) -> Path:
+        """One picture or table of one run; pictures of all runs lie side by side."""
+        return self.path / kind / f"{run}_{part}.{suffix}"
 
 
 @dataclass(frozen=True)
@@ -170,3 +222,7 @@ class ExperimentDir:
     def plots_dir(self) -> Path:
         """Figures and their tables."""
         return self.path / "plots"
+
+    def eval_dir(self, label: str) -> EvalDir:
+        """What was found in the parameters of one choice, such as `last` or `epoch_000500`."""
+        return EvalDir(self.path / "eval" / label)

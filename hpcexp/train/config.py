@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from hpcexp.train.hyperparameters import Hyperparameters
-from hpcexp.train.rates import LearningRateSchedule
-from hpcexp.train.stopping import StopRule
+from hpcexp.train.rates import LearningRateSchedule, PlateauDecay
+from hpcexp.train.stopping import StopAfterHours, StopRule
 from hpcexp.train.warm_start import WarmStart
 
 
@@ -72,6 +73,40 @@ class TrainConfig(Hyperparameters):
                 f"({self.train_set_size}): there would be no full batch"
             )
         return self
+
+    @model_validator(mode="after")
+    def _metrics_are_recorded(self) -> TrainConfig:
+        """Where the columns are known, rules about others are refused before anything runs."""
+        known = self.metric_columns
+        if known is None:
+            return self
+        asked = [("keep_best", name, "validate") for name in self.keep_best]
+        asked += [
+            ("stop", rule.metric, rule.split)
+            for rule in self.stop
+            if not isinstance(rule, StopAfterHours)
+        ]
+        if isinstance(self.lr_schedule, PlateauDecay):
+            asked.append(("lr_schedule", self.lr_schedule.metric, "validate"))
+        for where, metric, split in asked:
+            columns = known[split]
+            if metric not in columns:
+                raise ValueError(
+                    f"{where}: {split} has no metric {metric}; it has: {', '.join(columns)}"
+                )
+        return self
+
+    @property
+    def metric_columns(self) -> Mapping[str, tuple[str, ...]] | None:
+        """Columns of the rows of each split, `train` and `validate`; None where unknown."""
+        return None
+
+    def compute_lr(self, step: int) -> float:
+        """The learning rate at a step, but for what a plateau does to it."""
+        schedule = self.lr_schedule
+        if schedule is None or isinstance(schedule, PlateauDecay):
+            return self.lr
+        return self.lr * schedule.factor(step, budget=self)
 
     @property
     def steps_per_epoch(self) -> int:

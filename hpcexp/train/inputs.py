@@ -50,7 +50,7 @@ def make_block(
     """The inputs of steps 64 block to 64 block + 63, on the device."""
     steps = range(block * STEPS_PER_BLOCK, (block + 1) * STEPS_PER_BLOCK)
     noise = workload.draw(streams, block=block, num_steps=STEPS_PER_BLOCK)
-    values = [_complete_values(workload, step) for step in steps]
+    values = [complete_values(workload, step) for step in steps]
 
     def move(tensor: Tensor) -> Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
@@ -64,12 +64,14 @@ def make_block(
     )
 
 
-def _complete_values(workload: Workload, step: int) -> dict[str, float | list[float]]:
+def complete_values(workload: Workload, step: int) -> dict[str, float | list[float]]:
+    """All the values in force at a step: the workload's, and those that every run has."""
     config = workload.config
     common: dict[str, float | list[float]] = {
-        "lr": config.lr,
+        "lr": config.compute_lr(step),
         "weight_decay": config.weight_decay,
         "grad_clip": math.inf if config.grad_clip is None else config.grad_clip,
+        "grad_explosion": math.inf if config.grad_explosion is None else config.grad_explosion,
     }
     return common | workload.schedule(step)
 

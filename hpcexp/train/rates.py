@@ -62,7 +62,7 @@ class CosineDecay(_Decay):
 
 
 class PlateauDecay(Hyperparameters):
-    """Multiplies the rate by `factor` when a validation metric has stopped falling.
+    """Multiplies the rate by `decrease` when a validation metric has stopped falling.
 
     The rule of `torch.optim.lr_scheduler.ReduceLROnPlateau` in its default mode.
     """

@@ -27,17 +27,27 @@ class EpochRecorder:
     """Collects step records and evaluations without reading them, then reads them at once.
 
     A row of split `train` holds the means over the epoch's steps of the weighted total
-    (`loss`), of each unweighted term (`loss.NAME`) and of the gradient's norm before
-    clipping (`grad_norm`), and the schedule in force at its last step (`schedule.NAME`).
+    (`loss`), of each term without (`loss.NAME`) and with its weight (`weighted.NAME`, and the
+    sum of each branch of the tree, such as `weighted.predict`), and of the gradient's norm
+    before clipping (`grad_norm`), and the schedule in force at its last step
+    (`schedule.NAME`).
     """
 
     def __init__(self, workload: Workload) -> None:
         self.steps_per_epoch = workload.config.steps_per_epoch
         self.loss_names = tuple(workload.loss_names)
         self.record_columns = ("loss", *(f"loss.{n}" for n in self.loss_names), "grad_norm")
+        self.workload, self.explosion = workload, workload.config.grad_explosion
+        self.branches = list_branches(self.loss_names)
+        weighted = tuple(f"weighted.{n}" for n in (*self.loss_names, *self.branches))
         scalars = [k for k, v in workload.schedule(0).items() if not isinstance(v, list)]
-        self.schedule_columns = tuple(f"schedule.{k}" for k in scalars)
-        self.columns = (*self.record_columns, *self.schedule_columns, *workload.metric_names)
+        self.schedule_columns = tuple(f"schedule.{k}" for k in (*scalars, "lr"))
+        self.columns = (
+            *self.record_columns,
+            *weighted,
+            *self.schedule_columns,
+            *workload.metric_names,
+        )
         self.held: list[Tensor] = []  # records on the device, not read yet
         self.read = torch.zeros(0, len(self.record_columns))  # of the epoch that has begun
         self.schedules: list[ScheduleValues] = []  # of both
@@ -65,8 +75,9 @@ class EpochRecorder:
     def resume(self, records: Tensor, *, step: int) -> None:
         """Take up the pending records of a checkpoint made after `step` steps."""
         self.read = records
-        self.schedules = [{}] * len(records)
         self.first_step = step - len(records)
+        # The rate is that of the last step alone, which is still to come.
+        self.schedules = [self.workload.schedule(s) for s in range(self.first_step, step)]
 
     def read_back(self, *, is_last: bool) -> tuple[list[Row], str]:
         """Rows of the epochs that have ended, in order, and what diverged, in words.
@@ -82,7 +93,10 @@ class EpochRecorder:
         return sorted(rows, key=lambda r: (r.epoch, r.split)), reason
 
     def _cut_at_divergence(self) -> str:
-        bad = (~torch.isfinite(self.read)).any(dim=1).nonzero()
+        is_bad = (~torch.isfinite(self.read)).any(dim=1)
+        if self.explosion is not None:
+            is_bad |= self.read[:, -1] > self.explosion
+        bad = is_bad.nonzero()
         if not len(bad):
             return ""
         position = int(bad[0])
@@ -104,10 +118,13 @@ class EpochRecorder:
     def _make_train_row(self, records: Tensor) -> Row:
         count = len(records)
         self.first_step += count
-        means = records.to(torch.float64).mean(dim=0).tolist()
+        exact = records.to(torch.float64)
         last = self.schedules[count - 1]
         scheduled = {f"schedule.{k}": v for k, v in last.items() if not isinstance(v, list)}
-        values = dict(zip(self.record_columns, means, strict=True)) | scheduled
+        weights = torch.tensor([s["loss_weights"] for s in self.schedules[:count]])
+        weighted = (exact[:, 1:-1] * weights.to(torch.float64)).mean(dim=0).tolist()
+        values = dict(zip(self.record_columns, exact.mean(dim=0).tolist(), strict=True))
+        values |= self._name_weighted(weighted) | scheduled
         del self.schedules[:count]
         epoch = -(-self.first_step // self.steps_per_epoch)
         return Row(epoch, self.first_step, "train", values)
@@ -125,13 +142,29 @@ class EpochRecorder:
         assert isinstance(weights, list)
         terms = {name: measured.pop(name) for name in self.loss_names}
         total = sum(w * v for w, v in zip(weights, terms.values(), strict=True))
-        values = {"loss": total, **{f"loss.{k}": v for k, v in terms.items()}, **measured}
+        products = [w * v for w, v in zip(weights, terms.values(), strict=True)]
+        values = {"loss": total, **{f"loss.{k}": v for k, v in terms.items()}}
+        values |= self._name_weighted(products) | measured
         return Row(evaluation.epoch, evaluation.step, "validate", values)
 
+    def _name_weighted(self, products: Sequence[float]) -> dict[str, float]:
+        """Weighted terms by name, and the sum of each branch of the tree."""
+        terms = dict(zip(self.loss_names, products, strict=True))
+        sums = {
+            branch: sum(v for name, v in terms.items() if name.startswith(f"{branch}."))
+            for branch in self.branches
+        }
+        return {f"weighted.{name}": value for name, value in (terms | sums).items()}
+
     def _describe(self, record: Tensor, *, step: int) -> str:
+        epoch = step // self.steps_per_epoch + 1
+        if torch.isfinite(record).all():
+            return (
+                f"the gradient's norm reached {record[-1].item():.3g} at step {step} (epoch "
+                f"{epoch}), above grad_explosion ({self.explosion:g})"
+            )
         names = self._name_culprits(record)
         value = "NaN" if torch.isnan(record).any() else "infinite"
-        epoch = step // self.steps_per_epoch + 1
         return f"{names} became {value} at step {step} (epoch {epoch})"
 
     def _name_culprits(self, record: Tensor) -> str:
@@ -142,3 +175,12 @@ class EpochRecorder:
         if terms:
             return "loss " + ", ".join(terms)
         return "the gradient" if finite[0] else "the weighted sum of the losses"
+
+
+def list_branches(names: Sequence[str]) -> tuple[str, ...]:
+    """The inner nodes of a tree of dotted names: `predict` of `predict.image`."""
+    branches: dict[str, None] = {}
+    for name in names:
+        parts = name.split(".")
+        branches.update({".".join(parts[:depth]): None for depth in range(1, len(parts))})
+    return tuple(branches)

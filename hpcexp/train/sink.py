@@ -44,6 +44,10 @@ class Sink(Protocol):
         """Keep a checkpoint. All rows up to its step have been recorded before."""
         ...
 
+    def keep_parameters(self, parameters: Checkpoint, *, epoch: int) -> None:
+        """Keep the parameters and buffers of an epoch for good."""
+        ...
+
     def start(self, columns: Sequence[str], *, resume_step: int | None) -> None:
         """Called once, before any row: keep older rows up to `resume_step`, drop the rest."""
         ...
@@ -63,6 +67,7 @@ class MemorySink:
 
     rows: list[Row] = field(default_factory=list)
     checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
+    kept: dict[int, Checkpoint] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     progress: Progress | None = None
     interrupt_at_step: int | None = None
@@ -74,6 +79,10 @@ class MemorySink:
     def save_checkpoint(self, checkpoint: Checkpoint, *, step: int) -> None:
         """Keep every checkpoint by its step."""
         self.checkpoints[step] = checkpoint
+
+    def keep_parameters(self, parameters: Checkpoint, *, epoch: int) -> None:
+        """Keep them by their epoch."""
+        self.kept[epoch] = parameters
 
     def start(self, columns: Sequence[str], *, resume_step: int | None) -> None:
         """Drop the rows after the step that is resumed from."""

@@ -22,7 +22,8 @@ Tensors = dict[str, Tensor]
 
 
 class TrainState(NamedTuple):
-    """All that a step changes. `alive` turns false for good at the first non-finite value."""
+    """All that a step changes. `alive` turns false for good at the first non-finite value, and
+    at the first gradient whose norm is above `grad_explosion`."""
 
     parameters: Tensors
     buffers: Tensors
@@ -37,6 +38,10 @@ class StepInputs(NamedTuple):
     batch: Mapping[str, Tensor]
     noise: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
+
+    def scale(self, name: str, factor: float) -> StepInputs:
+        """The inputs with one of the values multiplied."""
+        return self._replace(values={**self.values, name: self.values[name] * factor})
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class StepFunction:
         clipped_P, norm = clip_by_norm(_flatten(gradients), inputs.values["grad_clip"])
         record = torch.cat([losses, norm.reshape(1)])
         alive = state.alive & torch.isfinite(record).all()
+        alive = alive & (norm <= inputs.values["grad_explosion"])
         parameters_P = _flatten(state.parameters)
         new_P, optimizer = UPDATE_RULES[self.optimizer](
             parameters_P, clipped_P, state.optimizer, state.step, inputs.values

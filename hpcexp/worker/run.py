@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpcexp.worker")
 
 CHECKPOINT_VARIABLE = "HPCEXP_CHECKPOINT_EVERY_S"
+EXACT = (State.COMPLETED, State.STOPPED)  # these end with an epoch
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 
@@ -114,6 +115,8 @@ def _fit(sink: RunDirSink, config: RunConfig, num_threads: int) -> FitResult:
 
     from hpcexp.train.fit import FitOptions, fit
     from hpcexp.train.seeding import RandomStreams
+    from hpcexp.worker.inspection.training import make_training_inspector
+    from hpcexp.worker.warm_start import load_initial
     from hpcexp.workloads import load_config_class, load_workload
 
     torch.set_num_threads(num_threads)
@@ -129,11 +132,19 @@ def _fit(sink: RunDirSink, config: RunConfig, num_threads: int) -> FitResult:
     if reason := sink.interruption():
         return _never_started(sink, reason)
     hyperparameters = load_config_class(config.workload).model_validate(config.params)
+    workload = load_workload(config.workload, hyperparameters)
+    inspector = make_training_inspector(workload, sink.ownership)
     return fit(
-        load_workload(config.workload, hyperparameters),
+        workload,
         streams=RandomStreams(config.seed, config.rand_init),
         sink=sink,
-        options=FitOptions(device=device, checkpoint_every_s=find_checkpoint_interval_s()),
+        options=FitOptions(
+            device=device,
+            checkpoint_every_s=find_checkpoint_interval_s(),
+            inspect=inspector,
+            inspect_every=inspector.settings.every if inspector else None,
+        ),
+        initial=load_initial(workload, rand_init=config.rand_init),
     )
 
 
@@ -164,6 +175,7 @@ def _never_started(sink: RunDirSink, reason: str) -> FitResult:
 def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) -> None:
     states = {
         "completed": State.COMPLETED,
+        "stopped": State.STOPPED,
         "diverged": State.DIVERGED,
         "interrupted": State.CANCELLED if interruption.is_cancelled else State.INTERRUPTED,
     }
@@ -175,7 +187,7 @@ def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) 
     status = sink.end(
         state=state,
         step=result.step,
-        epoch=result.epoch if state == State.COMPLETED else sink.status.epoch,
+        epoch=result.epoch if state in EXACT else sink.status.epoch,
         reason=result.reason,
         hint=hints.get(state, ""),
     )

@@ -83,6 +83,20 @@ class RunDirSink:
         finally:
             aside.unlink(missing_ok=True)
 
+    def keep_parameters(self, parameters: Checkpoint, *, epoch: int) -> None:
+        """Keep the parameters of an epoch, written aside and renamed under the run's lock."""
+        from hpcexp.train.checkpoint import write_checkpoint
+
+        self.run_dir.kept_dir.mkdir(exist_ok=True)
+        path = self.run_dir.kept_path(epoch=epoch)
+        aside = path.with_name(f".{path.name}.{self.ownership.attempt}.tmp")
+        try:
+            write_checkpoint(aside, parameters)
+            with self.ownership.writing():
+                aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
     def start(self, columns: Sequence[str], *, resume_step: int | None) -> None:
         """Begin this attempt's metrics file with the older rows that count."""
         self.begun = time.monotonic()

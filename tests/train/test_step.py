@@ -139,7 +139,7 @@ class Toy(nn.Module):
 
 
 def make_toy_inputs(x: float) -> StepInputs:
-    values = {"lr": 0.1, "weight_decay": 0.0, "grad_clip": 1e9}
+    values = {"lr": 0.1, "weight_decay": 0.0, "grad_clip": 1e9, "grad_explosion": 1e9}
     return StepInputs(
         batch={"x": torch.tensor(x)},
         noise={},

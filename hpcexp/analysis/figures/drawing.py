@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hpcexp.analysis.figures.page import PNG_DPI
-from hpcexp.store.files import write_text
+from hpcexp.store.files import write_bytes, write_text
 
 # TrueType (42) instead of Type 3: text stays text, and publishers accept it.
 _PDF_FONT_TYPE: Final = 42
@@ -36,8 +34,8 @@ def save_drawing(drawing: Drawing, *, plots_dir: Path) -> tuple[Path, ...]:
     plots_dir.mkdir(exist_ok=True)
     paths = [plots_dir / f"{drawing.stem}.{suffix}" for suffix in ("pdf", "png", "csv")]
     pdf_path, png_path, csv_path = paths
-    _write_bytes(pdf_path, _render(drawing.figure, "pdf"))
-    _write_bytes(png_path, _render(drawing.figure, "png"))
+    write_bytes(pdf_path, _render(drawing.figure, "pdf"))
+    write_bytes(png_path, _render(drawing.figure, "png"))
     write_text(csv_path, drawing.table.to_csv(index=False))
     return tuple(paths)
 
@@ -47,15 +45,3 @@ def _render(figure: Figure, suffix: str) -> bytes:
     with mpl.rc_context({"pdf.fonttype": _PDF_FONT_TYPE}):
         figure.savefig(buffer, format=suffix, dpi=PNG_DPI, metadata=_METADATA[suffix])
     return buffer.getvalue()
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

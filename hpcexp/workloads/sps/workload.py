@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from hpcexp.train.config import TrainConfig
+from hpcexp.train.inspection import Findings, Request
 from hpcexp.train.schedule import Oscillation, Ramp, get_value
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.workload import Batch
+from hpcexp.workloads.sps import inspection
 from hpcexp.workloads.sps.cache import load_sequences
 from hpcexp.workloads.sps.config import Config
+from hpcexp.workloads.sps.config.inspection import Inspection
 from hpcexp.workloads.sps.config.losses import ImageLossBlend
 from hpcexp.workloads.sps.dataset import Split
 from hpcexp.workloads.sps.dynamics import list_rnn_noise
@@ -31,6 +34,8 @@ def build(config: TrainConfig) -> SpsWorkload:
 
 class SpsWorkload:
     """One configuration of self-supervised learning by physical symmetry."""
+
+    inspection_kinds = tuple(inspection.KINDS)
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -142,6 +147,20 @@ class SpsWorkload:
         terms = torch.stack(losses).sum(dim=0)
         values = torch.cat([terms.to(residuals.dtype), residuals.mean().reshape(1), residuals])
         return dict(zip((*self.loss_names, *self.metric_names), values, strict=True))
+
+    @property
+    def inspection_settings(self) -> Inspection:
+        """How the model is looked into while it trains."""
+        return self.config.inspect
+
+    def check_request(self, request: Request) -> None:
+        """Raise UsageError for what cannot be shown."""
+        inspection.check_request(self.config, request)
+
+    def inspect(self, model: nn.Module, request: Request) -> Iterator[Findings]:
+        """Findings of each kind that is asked for; nothing is random."""
+        assert isinstance(model, Objective)
+        yield from inspection.inspect(model, request)
 
     def _measure(
         self, model: Objective, batch: Batch, noise: Mapping[str, Tensor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -236,6 +237,19 @@ class Config(TrainConfig):
             )
         return self
 
+    @model_validator(mode="after")
+    def _inspected_sequences_exist(self) -> Config:
+        wanted, kinds = self.inspect.sequences, self.inspect.kinds
+        sizes = {name: getattr(self, name) for name in ("train_set_size", "validate_set_size")}
+        if self.inspect.every is not None and "prediction" in kinds:
+            for name, size in sizes.items():
+                if wanted > size:
+                    raise ValueError(
+                        f"inspect.sequences ({wanted}) is more than {name} ({size}); draw fewer, "
+                        "or leave prediction out of inspect.kinds"
+                    )
+        return self
+
     @property
     def optional_weights(self) -> dict[str, float | Ramp | Oscillation | None]:
         """Weights of the terms that are computed only where they are given, by name."""
@@ -264,6 +278,12 @@ class Config(TrainConfig):
         """Names of what an evaluation reports besides the loss terms."""
         name = PRIMARY_METRIC.name
         return (name, *(f"{name}.{coordinate}" for coordinate in self.dataset.coordinates))
+
+    @property
+    def metric_columns(self) -> Mapping[str, tuple[str, ...]]:
+        """Columns of the rows of each split that rules may be about."""
+        losses = ("loss", *(f"loss.{name}" for name in self.loss_names))
+        return {"train": (*losses, "grad_norm"), "validate": (*losses, *self.metric_names)}
 
     @property
     def is_supervised(self) -> bool:

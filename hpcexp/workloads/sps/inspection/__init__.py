@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import torch
+
 from hpcexp.errors import UsageError
 from hpcexp.train.inspection import Findings, Request
 from hpcexp.workloads.sps.config import Config
@@ -49,4 +51,6 @@ def inspect(model: Objective, request: Request) -> Iterator[Findings]:
     """Findings of each kind in turn; latents are encoded once for all of them."""
     view = View(model, request)
     for kind in request.kinds:
-        yield KINDS[kind](view)
+        with torch.no_grad():  # within a kind: what happens between two is the caller's
+            findings = KINDS[kind](view)
+        yield findings

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from hpcexp.train.inspection import Animation, Findings, ImageGrid, Table
-from hpcexp.workloads.sps.inspection.view import View, decode_rgb, name_latents, to_floats
+from hpcexp.workloads.sps.inspection.view import (
+    View,
+    decode_rgb,
+    describe_split,
+    name_latents,
+    to_floats,
+)
 from hpcexp.workloads.sps.objective import Objective
 
 LIMIT = 2.0
@@ -24,15 +30,15 @@ FRAME_S = 0.1
 
 def inspect_decoder(view: View) -> Findings:
     """Every dimension moved alone, the others at their mean: as a grid and as an animation."""
-    flat_NZ = view.measured.mean_BTZ.flatten(0, 1)
+    flat_NZ = view.measured.means.flatten(0, 1)
     mean_Z, std_Z = flat_NZ.mean(dim=0), flat_NZ.std(dim=0)
     names = name_latents(len(mean_Z))
     still = np.linspace(-LIMIT, LIMIT, NUM_COLUMNS)
     upwards = np.linspace(-LIMIT, LIMIT, NUM_STEPS + 1)
     moving = np.concatenate([upwards, upwards[-2:0:-1]])
-    title = f"decoder: each latent at z-scores of the {view.measured.split} set, others at mean"
+    split = describe_split(view.measured.split)
     grid = ImageGrid(
-        title=title,
+        title=f"decoder: each latent at z-scores of the {split}, the others at their mean",
         images_RCHW3=draw_traversal(view.model, mean_Z, std_Z, still),
         row_labels=[
             f"{name}  std {std:.3g}" for name, std in zip(names, std_Z.tolist(), strict=True)

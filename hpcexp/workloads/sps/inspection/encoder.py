@@ -25,9 +25,9 @@ HEIGHT = 2
 def inspect_encoder(view: View) -> Findings:
     """Numbers of the whole split, and how much each coordinate uses each latent."""
     measured, names = view.measured, view.config.dataset.coordinates
-    latents_NZ = measured.mean_BTZ.detach().cpu().flatten(0, 1)
+    latents_NZ = measured.means.detach().cpu().flatten(0, 1)
     truth_ND = torch.tensor(measured.sequences.positions).flatten(0, 1)
-    num_sequences, num_frames = measured.mean_BTZ.shape[:2]
+    num_sequences, num_frames = measured.means.shape[:2]
     numbers: dict[str, float] = {"num_sequences": num_sequences}
     mse_D = measure_linear_projection(latents_NZ, truth_ND)
     numbers |= _name(PRIMARY_METRIC.name, names, mse_D)
@@ -39,7 +39,9 @@ def inspect_encoder(view: View) -> Findings:
         locked_D = measure_locked_projection(latents_NZ, truth_ND)
         numbers |= _name(LOCKED, names, locked_D)
     latents, truth = to_floats(latents_NZ), to_floats(truth_ND)
-    dci = measure_dci(latents, truth, num_fitted=(num_sequences // 2) * num_frames)
+    # Whole sequences on either side: frames of one tell of each other.
+    num_fitted = (num_sequences // 2) * num_frames or num_frames // 2
+    dci = measure_dci(latents, truth, num_fitted=num_fitted)
     numbers |= {
         "dci.disentanglement": dci.disentanglement,
         "dci.completeness": dci.completeness,

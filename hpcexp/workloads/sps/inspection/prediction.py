@@ -9,7 +9,7 @@ import numpy as np
 
 from hpcexp.train.inspection import Animation, Findings, ImageGrid, Part
 from hpcexp.workloads.sps.dataset import Split
-from hpcexp.workloads.sps.inspection.view import View, decode_rgb, to_rgb
+from hpcexp.workloads.sps.inspection.view import View, decode_rgb, describe_split, to_rgb
 
 ROWS = ("true", "reconstructed", "predicted")
 FRAME_S = 0.15
@@ -31,13 +31,13 @@ def _show(view: View, split: Split) -> tuple[ImageGrid, Animation]:
     drawn, context = view.draw(split), view.config.rnn_min_context
     true_BTHW3 = to_rgb(drawn.sequences.images)
     predicted_BTHW3 = np.zeros_like(true_BTHW3)
-    predicted_BTHW3[:, context:] = decode_rgb(view.model, drawn.predicted_BPZ)
-    images = [true_BTHW3, decode_rgb(view.model, drawn.mean_BTZ), predicted_BTHW3]
+    predicted_BTHW3[:, context:] = decode_rgb(view.model, drawn.predictions)
+    images = [true_BTHW3, decode_rgb(view.model, drawn.means), predicted_BTHW3]
     num_sequences, num_frames = true_BTHW3.shape[:2]
     is_shown_KT = np.ones((len(ROWS), num_frames), bool)
     is_shown_KT[ROWS.index("predicted"), :context] = False
     places = view.request.sequences
-    title = f"{split} set: true, reconstructed and predicted frames"
+    title = f"{describe_split(split)}: true, reconstructed and predicted frames"
     strip = ImageGrid(
         title=title,
         images_RCHW3=np.stack(images, axis=1).reshape(-1, *true_BTHW3.shape[1:]),

@@ -10,13 +10,13 @@ import math
 import numpy as np
 
 from hpcexp.train.inspection import Curves, Findings, Line, Table
-from hpcexp.workloads.sps.inspection.view import View, name_latents, to_floats
+from hpcexp.workloads.sps.inspection.view import View, describe_split, name_latents, to_floats
 
 
 def inspect_trajectory(view: View) -> Findings:
     """A panel for each latent dimension and sequence, and the numbers behind them."""
     drawn = view.draw(view.choose_split(default="evaluate"))
-    encoded_BTZ, predicted_BPZ = to_floats(drawn.mean_BTZ), to_floats(drawn.predicted_BPZ)
+    encoded_BTZ, predicted_BPZ = to_floats(drawn.means), to_floats(drawn.predictions)
     num_sequences, num_frames, latent_dim = encoded_BTZ.shape
     context = view.config.rnn_min_context
     frames = np.arange(num_frames, dtype=np.float64)
@@ -32,7 +32,7 @@ def inspect_trajectory(view: View) -> Findings:
     ]
     names = name_latents(latent_dim)
     curves = Curves(
-        title=f"latents over time: encoder, and RNN on its own ({drawn.split} set)",
+        title=f"latents over time: encoder, and RNN on its own ({describe_split(drawn.split)})",
         panels=panels,
         row_labels=names,
         column_labels=[f"sequence {place}" for place in view.request.sequences],

@@ -78,18 +78,20 @@ class Encoded:
     split: Split
 
     @cached_property
-    def mean_BTZ(self) -> Tensor:
-        """Means of the posterior, on the model's device."""
+    def means(self) -> Tensor:
+        """Means of the posterior, (B, T, Z), on the model's device."""
         parts = [
-            self.model.encode(self._to_model(self.sequences.images[start : start + ENCODED_AT_ONCE]))
+            self.model.encode(
+                self._to_model(self.sequences.images[start : start + ENCODED_AT_ONCE])
+            )
             for start in range(0, len(self.sequences.images), ENCODED_AT_ONCE)
         ]
         return torch.cat([mean for mean, _ in parts])
 
     @cached_property
-    def predicted_BPZ(self) -> Tensor:
-        """Frames min_context to T - 1 as the RNN predicts them on its own from the means."""
-        return self.model.predict(self.mean_BTZ)
+    def predictions(self) -> Tensor:
+        """Frames min_context to T - 1 as the RNN predicts them on its own, (B, P, Z)."""
+        return self.model.predict(self.means)
 
     def _to_model(self, images_BTCHW: npt.NDArray[np.uint8]) -> Tensor:
         like = next(self.model.parameters())
@@ -116,3 +118,9 @@ def to_floats(tensor: Tensor) -> npt.NDArray[np.float64]:
 def name_latents(count: int) -> Sequence[str]:
     """`z0`, `z1` and so on."""
     return [f"z{place}" for place in range(count)]
+
+
+def describe_split(split: Split) -> str:
+    """Such as `validation set`."""
+    names = {"train": "training", "validate": "validation", "evaluate": "evaluation"}
+    return f"{names[split]} set"

@@ -1,0 +1,44 @@
+"""Where a warm start comes from, found at launch: a run must not fail for it in the night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpcexp.errors import UsageError
+from hpcexp.store.layout import RunDir
+
+
+def locate_warm_start(config: Mapping[str, Any], *, rand_inits: int) -> dict[str, Any]:
+    """The configuration with an absolute path of the run that it starts from, if any.
+
+    A path in a template is relative to the directory of the launch. Raises UsageError where a
+    source run, or its parameters, are not there.
+    """
+    settings = config.get("warm_start")
+    if not settings:
+        return dict(config)
+    path = Path(settings["run"]).absolute()
+    for rand_init in range(rand_inits):
+        _check_source(str(path), rand_init)
+    return {**config, "warm_start": {**settings, "run": str(path)}}
+
+
+def _check_source(path: str, rand_init: int) -> None:
+    try:
+        run_dir = RunDir(Path(path.format(rand_init=rand_init)))
+    except (KeyError, IndexError, ValueError) as error:
+        raise UsageError(
+            f"params.warm_start.run: {path}: {error} is not known; the only placeholder is "
+            "{rand_init}"
+        ) from error
+    if not run_dir.config_path.is_file():
+        raise UsageError(
+            f"params.warm_start.run: {run_dir.path} is no run (wanted for initialisation "
+            f"{rand_init}); write EXPERIMENT_DIR/runs/RUN, relative to where you launch"
+        )
+    if not any(run_dir.checkpoints_dir.glob("*.pt")):
+        raise UsageError(
+            f"params.warm_start.run: {run_dir.path} has no parameters yet: let it train first"
+        )

@@ -1,0 +1,1 @@
+"""Looking into trained models: parameters are loaded, shown by their workload, and drawn here."""

@@ -1,0 +1,39 @@
+"""SAP: the separated attribute predictability score.
+
+Source: Kumar et al. 2018, "Variational Inference of Disentangled Latent Concepts from
+Unlabeled Observations". For continuous factors the paper scores a latent by the R² of a
+linear regression of the factor on that latent alone.
+
+Shapes: N samples, Z latents, K factors.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpcexp.workloads.representation.factors import Floats, check_factors, find_alive, measure_gap
+
+
+def measure_sap(latents_NZ: Floats, factors_NK: Floats) -> Floats:
+    """The gap of each factor, (K,), between its best two latents: its mean is the SAP score.
+
+    From 0 to 1. NaN where a latent is not finite. Raises ValueError where a factor is
+    constant.
+    """
+    check_factors(latents_NZ, factors_NK)
+    if not np.isfinite(latents_NZ).all():
+        return np.full(factors_NK.shape[1], np.nan)
+    alive_Z = find_alive(latents_NZ)
+    latents = _standardise(np.where(alive_Z, latents_NZ, 0.0))
+    correlation_ZK = latents.T @ _standardise(factors_NK) / len(latents)
+    return measure_gap(np.square(correlation_ZK))
+
+
+def _standardise(values_NC: Floats) -> Floats:
+    """Mean 0 and standard deviation 1; zeros for a constant."""
+    magnitude_C = np.abs(values_NC).max(axis=0)
+    unit = values_NC / np.where(magnitude_C > 0, magnitude_C, 1.0)
+    centred = unit - unit.mean(axis=0)
+    std_C = centred.std(axis=0)
+    scaled: Floats = centred / np.where(std_C > 0, std_C, 1.0)
+    return scaled
