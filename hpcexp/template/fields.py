@@ -44,6 +44,17 @@ def list_fields(model: type[BaseModel]) -> Mapping[str, Schema]:
     return dict(_walk_fields(root, root, ""))
 
 
+def list_field_variants(model: type[BaseModel]) -> Mapping[str, list[Schema]]:
+    """Dotted name -> schemas of the field, several where sections of other kinds share it."""
+    root = load_schema(model)
+    variants: dict[str, list[Schema]] = {}
+    for name, field in _walk_fields(root, root, ""):
+        known = variants.setdefault(name, [])
+        if field not in known:
+            known.append(field)
+    return variants
+
+
 def describe_fields(model: type[BaseModel]) -> dict[str, str]:
     """Dotted name -> description of every field that has one."""
     fields = list_fields(model).items()

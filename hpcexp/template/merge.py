@@ -15,7 +15,8 @@ _MERGED_SECTIONS = ("params", "resources", "profiles")
 def merge_layers(layers: Iterable[Mapping[str, Node]]) -> tuple[Entries, list[Problem]]:
     """The layers merged, later ones winning, and the faults found in doing so.
 
-    `params`, `resources` and `profiles` merge name by name, however deep; of `grid` an
+    `params`, `resources` and `profiles` merge name by name, however deep (but a section of
+    another `kind` replaces the one before); of `grid` an
     axis replaces the axis of that name, and null removes it; anything else is replaced.
     """
     merged: Entries = {}
@@ -32,13 +33,24 @@ def merge_layers(layers: Iterable[Mapping[str, Node]]) -> tuple[Entries, list[Pr
 
 
 def merge_deep(base: Node, child: Node) -> Node:
-    """Two mappings name by name; of anything else the child."""
+    """Two mappings name by name; of anything else the child.
+
+    A section that names another `kind` than the base does replaces it whole: what the base
+    says is about another kind of thing.
+    """
     if not isinstance(base.value, dict) or not isinstance(child.value, dict):
+        return child
+    if _names_other_kind(base.value, child.value):
         return child
     merged = dict(base.value)
     for key, node in child.value.items():
         merged[key] = merge_deep(merged[key], node) if key in merged else node
     return Node(merged, child.origin)
+
+
+def _names_other_kind(base: Mapping[str, Node], child: Mapping[str, Node]) -> bool:
+    kinds = [section["kind"].value for section in (base, child) if "kind" in section]
+    return len(kinds) == 2 and kinds[0] != kinds[1]
 
 
 def _merge_grid(base: Node | None, child: Node, problems: list[Problem]) -> Node:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hpcexp.template.document import Header
-from hpcexp.template.fields import list_fields
+from hpcexp.template.fields import list_field_variants
 from hpcexp.template.resources import Resources
 from hpcexp.workloads import WORKLOADS, load_config_class
 
@@ -89,24 +89,39 @@ def _describe_workload(workload: str, definitions: dict[str, Any]) -> dict[str, 
 
 def _describe_grid(config_class: type[BaseModel], workload: str) -> dict[str, Any]:
     axes = {}
-    for name, field in list_fields(config_class).items():
-        kept = {key: value for key, value in field.items() if key not in ("default", "title")}
+    for name, fields in list_field_variants(config_class).items():
+        kept = [{k: v for k, v in f.items() if k not in ("default", "title")} for f in fields]
+        items = kept[0] if len(kept) == 1 else {"anyOf": kept}
         axes[name] = {
             "type": ["array", "null"],
             "minItems": 1,
             "uniqueItems": True,
-            "items": _redirect(kept, workload),
-            "description": field.get("description", f"The whole section {name}."),
+            "items": _redirect(_accept_any(items), workload),
+            "description": fields[0].get("description", f"The whole section {name}."),
         }
     return {"type": "object", "properties": axes, "additionalProperties": False}
 
 
 def _define(model: type[BaseModel], prefix: str, definitions: dict[str, Any]) -> dict[str, Any]:
     """The model's own schema; the models inside it go to `definitions` under the prefix."""
-    schema = model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+    schema: dict[str, Any] = _accept_any(
+        model.model_json_schema(ref_template=f"#/$defs/{prefix}.{{model}}")
+    )
     for name, definition in schema.pop("$defs", {}).items():
         definitions[f"{prefix}.{name}"] = _make_partial(definition)
     return schema
+
+
+def _accept_any(schema: Any) -> Any:
+    """Unions by `kind` as unions of which at least one fits.
+
+    A section that names no kind is of the default one, and may well fit others besides:
+    `oneOf`, which pydantic writes, would refuse it.
+    """
+    if isinstance(schema, Mapping):
+        kept = {key: value for key, value in schema.items() if key != "discriminator"}
+        return {"anyOf" if k == "oneOf" else k: _accept_any(v) for k, v in kept.items()}
+    return [_accept_any(item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _make_partial(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,8 +92,8 @@ def test_a_fault_of_an_extended_file_is_told_with_that_file_and_line(
     write: Write, faults: Faults
 ) -> None:
     write("workload: sps\nparams:\n  lr: fast\ngrid:\n  rnn_width: [0]\n", "base.yaml")
-    assert faults("extends: base.yaml\nparams: {latent_dim: 1}\n") == [
-        "t.yaml:2 params.latent_dim: 1 is out of range; must be a whole number of at least 2",
+    assert faults("extends: base.yaml\nparams: {latent_dim: 0}\n") == [
+        "t.yaml:2 params.latent_dim: 0 is out of range; must be a whole number of at least 1",
         "base.yaml:3 params.lr: fast is text; must be a number greater than 0",
         "base.yaml:5 grid.rnn_width: 0 is out of range; must be a whole number of at least 1",
     ]
@@ -155,3 +155,34 @@ def test_a_lattice_of_files_is_refused_before_it_grows_without_bound(
     for level in range(1, 30):
         write(f"extends: [f{level - 1}.yaml, f{level - 1}.yaml]\n", f"f{level}.yaml")
     assert any("more than 100 files are extended" in f for f in faults("extends: f29.yaml\n"))
+
+
+# Sections of a kind
+
+
+DATASET = "workload: sps\nparams: {dataset: {kind: bounce, resolution: 16, max_speed: 2.0}}\n"
+
+
+def test_a_section_of_another_kind_replaces_the_one_it_inherits(write: Write, load: Load) -> None:
+    write(DATASET, "base.yaml")
+    template = load("extends: base.yaml\nparams: {dataset: {kind: two_body, num_frames: 9}}\n")
+    assert template.params["dataset"] == {"kind": "two_body", "num_frames": 9}
+
+
+@pytest.mark.parametrize("kind", ["", "kind: bounce, "])
+def test_a_section_of_the_same_kind_or_of_none_merges(write: Write, load: Load, kind: str) -> None:
+    write(DATASET, "base.yaml")
+    template = load(f"extends: base.yaml\nparams: {{dataset: {{{kind}resolution: 8}}}}\n")
+    assert template.params["dataset"] == {"kind": "bounce", "resolution": 8, "max_speed": 2.0}
+
+
+def test_a_rule_replaces_the_list_of_rules(write: Write, load: Load) -> None:
+    write("workload: sps\nparams: {stop: [{metric: loss, below: 0.1}]}\n", "base.yaml")
+    template = load("extends: base.yaml\nparams: {stop: []}\n")
+    assert template.params["stop"] == []
+
+
+def test_an_axis_may_run_over_kinds(load: Load) -> None:
+    template = load("workload: sps\ngrid: {dataset.kind: [bounce, xj_bounce, one_dim]}\n")
+    kinds = [template.config_for(group)["dataset"]["kind"] for group in template.groups()]
+    assert kinds == ["bounce", "xj_bounce", "one_dim"]

@@ -74,12 +74,12 @@ def test_a_template_cannot_be_changed(load: Load) -> None:
 def test_an_axis_of_a_whole_section_replaces_the_section(load: Load) -> None:
     template = load("""\
         workload: sps
-        params: {symmetry: {translate_std: 2.0}}
-        grid: {symmetry: [{kind: trivial}, {identity_probability: 0.5}]}
+        params: {symmetry: {K: 2}}
+        grid: {symmetry: [{rules: []}, {identity_probability: 0.5}]}
         """)
     first, second = (template.config_for(group)["symmetry"] for group in template.groups())
-    assert (first["kind"], first["translate_std"]) == ("trivial", 1.0)
-    assert (second["identity_probability"], second["translate_std"]) == (0.5, 1.0)
+    assert (first["rules"], first["K"]) == ([], 1)
+    assert (second["identity_probability"], second["K"]) == (0.5, 1)
 
 
 def test_dotted_values_leave_the_base_as_it_was() -> None:
@@ -171,9 +171,9 @@ def test_all_faults_of_a_template_are_shown_together_each_with_its_line(write: W
             ":3 grid.loss_weights.predict.z: overlaps the axis loss_weights of line 4",
         ),
         (
-            "workload: sps\ngrid: {symmetry: [{kind: trivial}, {knd: trivial}]}",
-            ":2 grid.symmetry.knd: no such hyperparameter of workload sps; did you mean "
-            "symmetry.kind?",
+            "workload: sps\ngrid: {symmetry: [{rules: []}, {ruls: []}]}",
+            ":2 grid.symmetry.ruls: no such hyperparameter of workload sps; did you mean "
+            "symmetry.rules?",
         ),
         (
             "workload: sps\nparams: {loss_weights.predict.z: 0}",
