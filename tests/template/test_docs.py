@@ -10,12 +10,25 @@ import pytest
 from hpcexp.grid import spell_value
 from tests.template.conftest import Load
 
-TEXT = (Path(__file__).parents[2] / "docs" / "templates.md").read_text(encoding="utf-8")
+DOCS_DIR = Path(__file__).parents[2] / "docs"
+TEXT = (DOCS_DIR / "templates.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) == 3
+
+
+def read_examples(page: str) -> list[str]:
+    text = (DOCS_DIR / f"{page}.md").read_text(encoding="utf-8")
+    return re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("page", ["datasets", "symmetry", "losses", "training"])
+def test_the_examples_of_the_other_pages_are_good_templates(page: str, load: Load) -> None:
+    examples = read_examples(page)
+    assert examples
+    assert all(load(example).num_runs == 1 for example in examples)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
