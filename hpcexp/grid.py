@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 BASE_GROUP_NAME = "base"
+GROUP = "group"
+"""Under this name a group of `groups` has its own name among its values."""
 MAX_RUN_NAME_BYTES = 150
 
 _MAX_GROUP_NAME_BYTES = MAX_RUN_NAME_BYTES - len("_rand_999999")
@@ -42,25 +44,44 @@ class Run:
     rand_init: int
 
 
-def expand_groups(axes: Mapping[str, Sequence[Any]]) -> tuple[Group, ...]:
-    """The cartesian product of the axes, in their order, the last axis fastest.
+def expand_groups(
+    axes: Mapping[str, Sequence[Any]],
+    *,
+    named: Iterable[str] = (),
+    zips: Sequence[Mapping[str, Sequence[Any]]] = (),
+    exclude: Sequence[Mapping[str, Any]] = (),
+) -> tuple[Group, ...]:
+    """The product of the named groups, the axes, and the zips, in their order, the last fastest.
 
-    Without axes there is one group, `base`, of no values.
+    A named group has the value of its name under `GROUP`; a zip is a number of axes of equal
+    length that move together. Combinations that hold all the values of an entry of `exclude`
+    are left out. Without any factor there is one group, `base`, of no values.
     Raises ValueError where an axis repeats a value: two groups would share a name.
     """
-    if not axes:
+    factors = [[(name, {GROUP: name}) for name in named]] if named else []
+    factors += [_spell_zip({name: values}) for name, values in axes.items()]
+    factors += [_spell_zip(together) for together in zips]
+    if not factors:
         return (Group(name=BASE_GROUP_NAME, values={}),)
-    names = tuple(axes)
-    spelled_axes = [_spell_axis(name, values) for name, values in axes.items()]
     groups = tuple(
         Group(
             name=_shorten(",".join(part for part, _ in combination), _MAX_GROUP_NAME_BYTES),
-            values=dict(zip(names, (value for _, value in combination), strict=True)),
+            values={name: value for _, values in combination for name, value in values.items()},
         )
-        for combination in itertools.product(*spelled_axes)
+        for combination in itertools.product(*factors)
     )
-    _refuse_shared_names(groups)
-    return groups
+    kept = tuple(g for g in groups if not any(matches(g.values, entry) for entry in exclude))
+    _refuse_shared_names(kept)
+    return kept
+
+
+def matches(values: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Whether a group has all the values of an entry of `exclude`; 1 and 1.0 are equal."""
+    return all(name in values and _equal(values[name], wanted) for name, wanted in entry.items())
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    return bool(value == wanted) and isinstance(value, bool) is isinstance(wanted, bool)
 
 
 def expand_runs(groups: Iterable[Group], *, rand_inits: int) -> tuple[Run, ...]:
@@ -92,9 +113,16 @@ def spell_value(value: Any) -> str:
     return _shorten(_spell(value), _MAX_VALUE_BYTES)
 
 
-def _spell_axis(name: str, values: Sequence[Any]) -> list[tuple[str, Any]]:
-    spelled_name = _spell_text(name)
-    return [(f"{spelled_name}={spell_value(value)}", value) for value in values]
+def _spell_zip(together: Mapping[str, Sequence[Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """The choices of axes that move together: how each is spelled, and its values."""
+    names = {name: _spell_text(name) for name in together}
+    return [
+        (
+            ",".join(f"{names[n]}={spell_value(v)}" for n, v in zip(names, choice, strict=True)),
+            dict(zip(names, choice, strict=True)),
+        )
+        for choice in zip(*together.values(), strict=True)
+    ]
 
 
 def _refuse_shared_names(groups: tuple[Group, ...]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcexp.cli.options import make_console, print_json
+from hpcexp.grid import GROUP
 from hpcexp.launch.executor import LaunchOptions, spell_count
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.plan import make_bundles, make_plan, split_bundles
@@ -38,7 +39,7 @@ def print_dry_run(
         print_json(_to_json(experiment, plan, executor, scripts))
         return
     console = make_console()
-    _print_groups(console, plan)
+    _print_groups(console, plan, derived=list(template.derive))
     console.print(f"\nwould make    {_escape(str(experiment.path))}/")
     num_bundles = len(make_bundles([run.name for run in plan.runs]))
     options = LaunchOptions(num_jobs=num_jobs)
@@ -88,7 +89,7 @@ def count_steps(plan: Plan, group: str) -> int:
     return load_config_class(plan.workload).model_validate(plan.configs[group]).num_steps
 
 
-def _print_groups(console: Any, plan: Plan) -> None:
+def _print_groups(console: Any, plan: Plan, *, derived: Sequence[str]) -> None:
     from rich.table import Table
 
     question = f": {_escape(plan.question)}" if plan.question else ""
@@ -99,13 +100,16 @@ def _print_groups(console: Any, plan: Plan) -> None:
         f"{spell_count(len(plan.runs), 'run')} of {plan.workload}\n"
     )
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-    axes = list(plan.grid)
-    for header in ("group", *axes):
+    axes = list_axes(plan)
+    # A named group's name says all there is to its factor where it is the only one.
+    columns = [*(axes if axes != [GROUP] else []), *_find_varying(plan, derived)]
+    for header in ("group", *columns):
         table.add_column(header, overflow="fold")
     for header in ("runs", "epochs", "steps/run"):
         table.add_column(header, justify="right")
     for group in plan.groups[:MAX_GROUPS_SHOWN]:
-        table.add_row(*_describe_group(plan, group.name, group.values, axes, per_group))
+        values = {**_dig_all(plan.configs[group.name], columns), **group.values}
+        table.add_row(*_describe_group(plan, group.name, values, columns, per_group))
     console.print(table)
     if len(plan.groups) > MAX_GROUPS_SHOWN:
         console.print(f"... and {len(plan.groups) - MAX_GROUPS_SHOWN} groups more")
@@ -121,14 +125,37 @@ def _describe_group(
     return [_escape(name), *varying, *(_group_digits(n) for n in numbers)]
 
 
+def list_axes(plan: Plan) -> list[str]:
+    """The names whose values tell the groups apart, in the template's order."""
+    return list(dict.fromkeys(name for group in plan.groups for name in group.values))
+
+
+def _find_varying(plan: Plan, names: Sequence[str]) -> list[str]:
+    """Of the derived names those that differ between groups."""
+    configs = [plan.configs[group.name] for group in plan.groups]
+    shown = {name: {str(_dig_all(c, [name])[name]) for c in configs} for name in names}
+    return [name for name, values in shown.items() if len(values) > 1]
+
+
+def _dig_all(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for name in names:
+        value: Any = config
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        found[name] = value
+    return found
+
+
 def _warn_of_unequal_steps(console: Any, plan: Plan) -> None:
     steps = {count_steps(plan, group.name) for group in plan.groups}
-    if len(steps) == 1 or {"max_epoch", "max_step"} & set(plan.grid):
+    axes = list_axes(plan)
+    if len(steps) == 1 or {"max_epoch", "max_step"} & set(axes):
         return
     console.print(
         f"\n[yellow]![/] the groups differ in their number of updates "
         f"({_group_digits(min(steps))} to {_group_digits(max(steps))}): "
-        f"{' and '.join(plan.grid)} and training length vary together.\n"
+        f"{' and '.join(axes)} and training length vary together.\n"
         "  To compare at equal updates, set params.max_step."
     )
 

@@ -3,11 +3,12 @@
 Reads files and writes none; imports yaml and pydantic, never torch or pandas.
 """
 
+from hpcexp.template.assemble import apply_dotted
 from hpcexp.template.load import load_template
 from hpcexp.template.nodes import Source
 from hpcexp.template.resources import Resources
 from hpcexp.template.schema import build_json_schema
-from hpcexp.template.template import Template, apply_dotted
+from hpcexp.template.template import Template
 
 __all__ = [
     "Resources",

@@ -10,11 +10,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from hpcexp.errors import Problem
+from hpcexp.template.assemble import apply_dotted
 from hpcexp.template.faults import CROSS_FIELD_KINDS, Fault, explain_unknown, find_faults
 from hpcexp.template.fields import allows_type, describe_allowed, find_variants, list_fields
 from hpcexp.template.names import suggest
 from hpcexp.template.nodes import Node, canonical, find_nearest, show, to_plain
-from hpcexp.template.template import apply_dotted
 
 MAX_RUNS = 100_000
 
@@ -31,6 +31,10 @@ class Checked:
     params: dict[str, Any]
     given: frozenset[str]
     axes: dict[str, list[Node]] = field(default_factory=dict)
+    zips: list[dict[str, list[Node]]] = field(default_factory=list)
+    named: dict[str, Node] = field(default_factory=dict)
+    exclude: list[dict[str, Any]] = field(default_factory=list)
+    derive: dict[str, Node] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     doubtful: set[str] = field(default_factory=set)
     missing: set[tuple[str | int, ...]] = field(default_factory=set)
@@ -42,21 +46,32 @@ def check_values(config_class: type[BaseModel], params: Node, grid: Node, *, nou
     checked = Checked(params=plain, given=frozenset({*list_names(plain), *grid.entries}))
     _check_params(config_class, params, grid.entries, checked, noun)
     for name, node in grid.entries.items():
-        items = _list_items(config_class, name, node, checked, noun)
-        good = [item for item in items if _check_item(config_class, name, item, checked, noun)]
-        kept = _drop_repeats(good, checked)
+        kept = _drop_repeats(check_axis(config_class, name, node, checked, noun), checked)
         if kept:
             checked.axes[name] = kept
     checked.problems += _find_overlaps(grid.entries)
     return checked
 
 
-def check_num_runs(grid: Node, axes: Mapping[str, list[Node]], *, rand_inits: int) -> list[Problem]:
+def check_axis(
+    config_class: type[BaseModel], name: str, node: Node, checked: Checked, noun: str
+) -> list[Node]:
+    """The values of an axis that the model accepts; the faults of the others are noted."""
+    items = _list_items(config_class, name, node, checked, noun)
+    return [item for item in items if _check_item(config_class, name, item, checked, noun)]
+
+
+def check_num_runs(grid: Node, checked: Checked, *, rand_inits: int) -> list[Problem]:
     """Refuse a grid that is far larger than anyone means, before it is expanded."""
-    num_runs = math.prod(len(items) for items in axes.values()) * rand_inits
+    sizes = {"groups": len(checked.named)} if checked.named else {}
+    sizes |= {name: len(items) for name, items in checked.axes.items()}
+    for zipped in checked.zips:
+        name, items = next(iter(zipped.items()))
+        sizes[name] = len(items)
+    num_runs = math.prod(sizes.values()) * rand_inits
     if num_runs <= MAX_RUNS:
         return []
-    factors = " x ".join(f"{len(items)} {name}" for name, items in axes.items())
+    factors = " x ".join(f"{size} {name}" for name, size in sizes.items())
     product = f"{factors} x {rand_inits} rand_inits" if factors else f"{rand_inits} rand_inits"
     return [grid.origin.problem(f"{num_runs} runs ({product}); at most {MAX_RUNS}")]
 

@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hpcexp.errors import Problem
-from hpcexp.grid import Group, expand_groups
+from hpcexp.grid import GROUP, Group, expand_groups
+from hpcexp.template.assemble import DeriveError, assemble
 from hpcexp.template.check import Checked, join_names
+from hpcexp.template.factors import list_factors
 from hpcexp.template.faults import Fault, translate_errors
 from hpcexp.template.nodes import Node, find_nearest, to_plain
-from hpcexp.template.template import apply_dotted
 
 _WORD = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
@@ -40,11 +41,13 @@ def check_groups(
     config_class: type[BaseModel], params: Node, checked: Checked, *, noun: str
 ) -> list[Problem]:
     """The rules that groups break, each told once, at the axis or parameter it names."""
-    axes = {name: [to_plain(item) for item in items] for name, items in checked.axes.items()}
+    groups, items = _expand(checked)
+    axes = {name: [value for _, value in pairs] for name, pairs in items.items()}
+    nodes = {name: [node for node, _ in pairs] for name, pairs in items.items()}
     findings: dict[tuple[int, str], _Finding] = {}
-    for group in expand_groups(axes):
+    for group in groups:
         for fault in _find_group_faults(config_class, checked, group, noun):
-            node, is_about_axis = _locate(fault, params, checked.axes, axes, group)
+            node, is_about_axis = _locate_in_group(fault, params, checked, nodes, axes, group)
             finding = findings.setdefault(
                 (id(node), fault.message),
                 _Finding(node, fault.message, is_about_axis, group.name),
@@ -53,16 +56,53 @@ def check_groups(
     return [finding.to_problem() for finding in findings.values()]
 
 
+def _expand(
+    checked: Checked,
+) -> tuple[tuple[Group, ...], dict[str, list[tuple[Node, Any]]]]:
+    """The groups, and for each axis its nodes beside the very values that the groups hold."""
+    items = {
+        name: [(node, to_plain(node)) for node in nodes]
+        for name, nodes in list_factors(checked).items()
+    }
+    plain = {name: [value for _, value in pairs] for name, pairs in items.items()}
+    groups = expand_groups(
+        {name: plain[name] for name in checked.axes},
+        named=checked.named,
+        zips=[{name: plain[name] for name in zipped} for zipped in checked.zips],
+        exclude=checked.exclude,
+    )
+    return groups, items
+
+
 def _find_group_faults(
     config_class: type[BaseModel], checked: Checked, group: Group, noun: str
 ) -> list[Fault]:
-    data = apply_dotted(checked.params, group.values)
+    try:
+        data = assemble(
+            config_class,
+            checked.params,
+            named={name: to_plain(node) for name, node in checked.named.items()},
+            derive={name: str(node.value) for name, node in checked.derive.items()},
+            group=group,
+        )
+    except DeriveError as error:
+        return [Fault(names=tuple(error.name.split(".")), kind="derive", message=error.message)]
     try:
         config_class.model_validate(data)
     except ValidationError as error:
         faults = translate_errors(error, model=config_class, data=data, noun=noun)
-        return [fault for fault in faults if not _is_echo(fault, checked)]
+        told = [fault for fault in faults if not _is_echo(fault, checked)]
+        return [_hint_whole_number(fault, checked) for fault in told]
     return []
+
+
+def _hint_whole_number(fault: Fault, checked: Checked) -> Fault:
+    """A derived number that should be whole: `/` gives fractions even of whole numbers."""
+    name = join_names(fault.names)
+    if name not in checked.derive or "is not a whole number" not in fault.message:
+        return fault
+    message = f"{checked.derive[name].value}: {fault.message}; write // instead of /, or int(...)"
+    return Fault(names=fault.names, kind=fault.kind, message=message)
 
 
 def _is_echo(fault: Fault, checked: Checked) -> bool:
@@ -76,6 +116,31 @@ def _list_words(fault: Fault) -> Iterator[str]:
     yield from _WORD.findall(fault.message)
     if fault.names:
         yield join_names(fault.names)
+
+
+def _locate_in_group(
+    fault: Fault,
+    params: Node,
+    checked: Checked,
+    nodes: Mapping[str, list[Node]],
+    axes: Mapping[str, list[Any]],
+    group: Group,
+) -> tuple[Node, bool]:
+    """The expression or the named group that the fault is of, else a value or a parameter."""
+    place = join_names(fault.names)
+    for name, node in checked.derive.items():
+        if f"{place}.".startswith(f"{name}.") or name in _list_words(fault):
+            return node, True
+    if GROUP in group.values:
+        own = checked.named[group.values[GROUP]]
+        if fault.names and fault.names[0] in own.entries:
+            return find_nearest(own, fault.names)[0], True
+        for word in _list_words(fault):
+            node, rest = find_nearest(own, tuple(word.split(".")))
+            if not rest:
+                return node, True
+    values = {name: value for name, value in group.values.items() if name != GROUP}
+    return _locate(fault, params, nodes, axes, Group(name=group.name, values=values))
 
 
 def _locate(

@@ -14,6 +14,7 @@ from hpcexp.template.check import Checked, check_num_runs, check_values
 from hpcexp.template.check_groups import check_groups
 from hpcexp.template.document import Entries, Header, find_unknown_keys
 from hpcexp.template.extend import read_layers
+from hpcexp.template.factors import check_factors, list_factors
 from hpcexp.template.faults import find_faults
 from hpcexp.template.fields import list_fields
 from hpcexp.template.merge import merge_layers
@@ -89,6 +90,10 @@ class _Loaded:
         chosen = self._check_variant([*_layers_of(profile, profiles), *self.options])
         self.problems += chosen.problems
         self.problems += find_shadowed(self.options, chosen.grid.entries)
+        if chosen.values is not None:
+            others = {**list_factors(chosen.values), **chosen.values.derive}
+            given = [name for name in others if name not in chosen.grid.entries]
+            self.problems += find_shadowed(self.options, given, by="zip or derive")
         self.problems += _check_grid(chosen)
         for other in profiles:
             if other != profile:
@@ -133,6 +138,7 @@ class _Loaded:
         checks.config_class = load_config_class(workload)
         noun = f"hyperparameter of workload {workload}"
         checks.values = check_values(checks.config_class, checks.params, checks.grid, noun=noun)
+        check_factors(checks.config_class, checks.entries, checks.values, noun=noun)
         checks.problems += checks.values.problems
 
     def _check_profile_name(
@@ -189,7 +195,7 @@ def _check_grid(checks: _Checks) -> list[Problem]:
         return []
     given = checks.entries["rand_inits"].value if "rand_inits" in checks.entries else 1
     rand_inits = given if isinstance(given, int) else 1
-    problems = check_num_runs(checks.grid, checks.values.axes, rand_inits=rand_inits)
+    problems = check_num_runs(checks.grid, checks.values, rand_inits=rand_inits)
     noun = f"hyperparameter of workload {_get_workload(checks.entries)}"
     return problems or check_groups(checks.config_class, checks.params, checks.values, noun=noun)
 
@@ -203,11 +209,19 @@ def _build(
     entries = checks.entries
     plain = {key: to_plain(entries[key]) for key in _HEADER_KEYS if key in entries}
     resources = to_plain(entries["resources"]) if "resources" in entries else {}
-    axes = to_plain(checks.grid)
+    axes, values = to_plain(checks.grid), checks.values
+    assert values is not None
     return Template(
         **Header.model_validate(plain).model_dump(),
         params=to_plain(checks.params),
-        grid={name: tuple(values) for name, values in axes.items()},
+        grid={name: tuple(items) for name, items in axes.items()},
+        zips=tuple(
+            {name: tuple(to_plain(i) for i in items) for name, items in zipped.items()}
+            for zipped in values.zips
+        ),
+        named={name: to_plain(node) for name, node in values.named.items()},
+        exclude=tuple(values.exclude),
+        derive={name: str(node.value) for name, node in values.derive.items()},
         resources=Resources.model_validate(resources),
         profile=profile,
         overrides=overrides,

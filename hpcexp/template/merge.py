@@ -9,6 +9,8 @@ from hpcexp.template.document import Entries
 from hpcexp.template.names import describe_alternatives
 from hpcexp.template.nodes import Node
 
+_NOUNS = {"grid": "axis", "derive": "derived hyperparameter"}
+_REPLACED = ("zip", "groups", "exclude")
 _MERGED_SECTIONS = ("params", "resources", "profiles")
 
 
@@ -17,14 +19,17 @@ def merge_layers(layers: Iterable[Mapping[str, Node]]) -> tuple[Entries, list[Pr
 
     `params`, `resources` and `profiles` merge name by name, however deep (but a section of
     another `kind` replaces the one before); of `grid` an
-    axis replaces the axis of that name, and null removes it; anything else is replaced.
+    axis replaces the axis of that name, and null removes it, and so with `derive`; anything
+    else is replaced, and of `zip`, `groups` and `exclude` null removes what is inherited.
     """
     merged: Entries = {}
     problems: list[Problem] = []
     for layer in layers:
         for key, node in layer.items():
-            if key == "grid":
-                merged[key] = _merge_grid(merged.get(key), node, problems)
+            if key in ("grid", "derive"):
+                merged[key] = _merge_axes(merged.get(key), node, problems, noun=_NOUNS[key])
+            elif key in _REPLACED and node.value is None:
+                merged.pop(key, None)
             elif key in _MERGED_SECTIONS and key in merged:
                 merged[key] = merge_deep(merged[key], node)
             else:
@@ -53,7 +58,7 @@ def _names_other_kind(base: Mapping[str, Node], child: Mapping[str, Node]) -> bo
     return len(kinds) == 2 and kinds[0] != kinds[1]
 
 
-def _merge_grid(base: Node | None, child: Node, problems: list[Problem]) -> Node:
+def _merge_axes(base: Node | None, child: Node, problems: list[Problem], *, noun: str) -> Node:
     inherited = base.entries if base else {}
     axes = dict(inherited)
     for name, node in child.entries.items():
@@ -63,5 +68,5 @@ def _merge_grid(base: Node | None, child: Node, problems: list[Problem]) -> Node
             axes.pop(name)
         else:
             hint = describe_alternatives(name, inherited)
-            problems.append(node.origin.problem(f"no axis to remove with null{hint}"))
+            problems.append(node.origin.problem(f"no {noun} to remove with null{hint}"))
     return Node(axes, child.origin)

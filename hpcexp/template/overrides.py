@@ -28,13 +28,17 @@ def parse_overrides(overrides: Iterable[str], *, label: str) -> tuple[list[Entri
     return layers, problems
 
 
-def find_shadowed(layers: Sequence[Entries], axes: Iterable[str]) -> list[Problem]:
-    """Overrides of `params` that change nothing, as an axis of the grid replaces them."""
+def find_shadowed(
+    layers: Sequence[Entries], axes: Iterable[str], *, by: str = "grid"
+) -> list[Problem]:
+    """Overrides of `params` that change nothing, as an axis or a derived value replaces them."""
     names = list(axes)
     return [
         origin.problem(
             f"has no effect: {axis} is an axis of the grid; "
             f"write --set 'grid.{axis}=[...]', or remove the axis with --set grid.{axis}=null"
+            if by == "grid"
+            else f"has no effect: {axis} is given by {by}; change or remove it there"
         )
         for layer in layers
         if "params" in layer
@@ -61,7 +65,7 @@ def _parse_override(override: str, label: str) -> tuple[Entries, list[Problem]]:
 def _split(top: str, rest: str) -> list[str]:
     if not rest:
         return []
-    return [rest] if top == "grid" else rest.split(".")
+    return [rest] if top in ("grid", "derive") else rest.split(".")
 
 
 def _nest(value: Node, names: Sequence[str]) -> Node:

@@ -45,6 +45,7 @@ def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
         "name": header["name"],
         "params": {"type": ["object", "null"], "description": "Hyperparameters, nested."},
         "grid": {"type": ["object", "null"], "description": _GRID_DESCRIPTION},
+        **_describe_factors(),
         "rand_inits": header["rand_inits"],
         "seed": header["seed"],
         "resources": {"anyOf": [{"$ref": "#/$defs/resources"}, {"type": "null"}]},
@@ -62,6 +63,37 @@ def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
             "type": ["object", "null"],
             "description": "Named overrides, chosen with --profile.",
             "additionalProperties": profile,
+        },
+    }
+
+
+def _describe_factors() -> dict[str, Any]:
+    together = {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"type": "array", "minItems": 1},
+    }
+    entry = {"type": "object", "minProperties": 1}
+    return {
+        "zip": {
+            "anyOf": [together, {"type": "array", "items": together}, {"type": "null"}],
+            "description": "Axes of equal length that move together, or a list of such sets.",
+        },
+        "groups": {
+            "type": ["object", "null"],
+            "minProperties": 1,
+            "additionalProperties": {"type": ["object", "null"]},
+            "description": "Named groups and the hyperparameters of each; times grid and zip.",
+        },
+        "exclude": {
+            "type": ["array", "null"],
+            "items": entry,
+            "description": "Combinations to leave out: values of axes, or `group` and its name.",
+        },
+        "derive": {
+            "type": ["object", "null"],
+            "additionalProperties": {"type": ["string", "number", "null"]},
+            "description": "Hyperparameters computed from others: `32000 * batch_size // 128`.",
         },
     }
 

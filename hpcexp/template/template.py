@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hpcexp.grid import Group, Run, expand_groups, expand_runs
+from hpcexp.template.assemble import assemble
 from hpcexp.template.nodes import Source
 from hpcexp.template.resources import Resources
 from hpcexp.workloads import load_config_class
@@ -18,7 +18,9 @@ class Template:
     """A template after `extends`, profile and overrides; every group of it is valid.
 
     `params` are the hyperparameters as written, nested, without the defaults; `grid` maps
-    the dotted name of each axis to its values; both are JSON-able. `overrides` are the
+    the dotted name of each axis to its values, and so does each of `zips`, whose axes move
+    together; `named` maps the names of `groups` to their hyperparameters, `derive` dotted
+    names to expressions; all are JSON-able. `overrides` are the
     `--set` texts, and those of `rand_inits` and `name`, in the order they were applied.
     `sources` are the files that were read, the template itself first.
     """
@@ -28,6 +30,10 @@ class Template:
     workload: str
     params: Mapping[str, Any]
     grid: Mapping[str, tuple[Any, ...]]
+    zips: tuple[Mapping[str, tuple[Any, ...]], ...]
+    named: Mapping[str, Mapping[str, Any]]
+    exclude: tuple[Mapping[str, Any], ...]
+    derive: Mapping[str, str]
     rand_inits: int
     seed: int
     resources: Resources
@@ -38,11 +44,11 @@ class Template:
     @property
     def num_runs(self) -> int:
         """Groups times random initialisations."""
-        return math.prod(len(values) for values in self.grid.values()) * self.rand_inits
+        return len(self.groups()) * self.rand_inits
 
     def groups(self) -> tuple[Group, ...]:
-        """The hyperparameter combinations of the grid, the last axis fastest."""
-        return expand_groups(self.grid)
+        """The hyperparameter combinations: named groups, grid, zips, the last fastest."""
+        return expand_groups(self.grid, named=self.named, zips=self.zips, exclude=self.exclude)
 
     def runs(self) -> tuple[Run, ...]:
         """Every group with every random initialisation, group by group."""
@@ -51,22 +57,8 @@ class Template:
     def config_for(self, group: Group) -> dict[str, Any]:
         """All the hyperparameters of a group, defaults included, JSON-able."""
         config_class = load_config_class(self.workload)
-        config = config_class.model_validate(apply_dotted(self.params, group.values))
+        data = assemble(
+            config_class, self.params, named=self.named, derive=self.derive, group=group
+        )
+        config = config_class.model_validate(data)
         return config.model_dump(mode="json")
-
-
-def apply_dotted(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values at their dotted names; a value replaces a whole section.
-
-    Copies the sections on the way and shares the others: `base` is left as it was.
-    """
-    result = dict(base)
-    for name, value in values.items():
-        *sections, leaf = name.split(".")
-        target = result
-        for section in sections:
-            child = target.get(section)
-            target[section] = dict(child) if isinstance(child, Mapping) else {}
-            target = target[section]
-        target[leaf] = value
-    return result

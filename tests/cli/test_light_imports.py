@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import CommandLine
 
-HEAVY = ("torch", "pandas", "matplotlib", "seaborn", "pyarrow", "scipy", "numpy")
+HEAVY = ("torch", "pandas", "matplotlib", "seaborn", "pyarrow", "scipy", "sklearn", "numpy")
 
 PROBE = """
 import sys
@@ -41,6 +41,7 @@ def find_heavy(hpcexp: CommandLine, *arguments: str, extra: str = "") -> list[st
     [
         ("--help",),
         ("launch", "--help"),
+        ("eval", "--help"),
         ("launch", "tiny.yaml", "--dry-run", "--local"),
         ("status",),
     ],
