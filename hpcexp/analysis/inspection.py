@@ -68,7 +68,7 @@ def list_metrics(table: pd.DataFrame) -> list[Metric]:
 
 
 def summarise_groups(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataFrame:
-    """For each group `n`, the runs that are final, `so_far`, the others, and medians.
+    """For each group medians, `n` final runs, and `not_final`, the others that were measured.
 
     A median is of the final runs; where a group has none, of the others.
     """
@@ -78,7 +78,7 @@ def summarise_groups(table: pd.DataFrame, metrics: Sequence[Metric]) -> pd.DataF
         final = measured[measured["is_final"]]
         counted = final if len(final) else measured
         medians = {metric.name: counted[metric.name].median() for metric in metrics}
-        row = {"group": name, "n": len(final), "so_far": len(measured) - len(final)}
+        row = {"group": name, "n": len(final), "not_final": len(measured) - len(final)}
         rows.append({**row, **medians})
     return pd.DataFrame(rows)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import click
 
 import hpcexp
+from hpcexp.cli import dataset, inspect, launch, plot
 from hpcexp.cli import eval as eval_command
-from hpcexp.cli import inspect, launch, plot
 
 HELP_WIDTH = 100
 
@@ -58,6 +58,7 @@ for command in (
     launch.resume,
     plot.plot,
     eval_command.evaluate,
+    dataset.dataset,
     plot.schema,
     inspect.completion,
 ):

@@ -245,7 +245,7 @@ def _render_groups(table: pd.DataFrame) -> Any:
     for header in ("n", *(metric.title for metric in metrics)):
         shown.add_column(header, justify="right")
     for row in summarise_groups(table, metrics).to_dict("records"):
-        n = f"{row['n']}" + (f" + {row['so_far']} so far" if row["so_far"] else "")
+        n = f"{row['n']}" + (f" + {row['not_final']} not final" if row["not_final"] else "")
         shown.add_row(row["group"], n, *(_spell(row[metric.name]) for metric in metrics))
     return shown
 

@@ -61,3 +61,19 @@ def test_the_command_of_the_templates_page_does_what_the_page_says(place: Path) 
     shown = run_snippet(commands[0], directory=place)
     assert "4 groups x 1 initialisation = 4 runs" in shown
     assert "nothing was created" in shown
+
+
+def test_the_commands_of_the_eval_page_make_the_files_that_the_page_names(place: Path) -> None:
+    page = DOCS_DIR / "eval.md"
+    for snippet in read_snippets(page):
+        run_snippet(snippet, directory=place)
+    (experiment,) = (place / "experiments").glob("*_quickstart")
+    made = {str(p.relative_to(experiment)) for p in experiment.glob("eval/**/*") if p.is_file()}
+    run = "encoder_batch_norm=true_rand_0"
+    listing = page.read_text().split("```\neval/last/")[1].split("```")[0]
+    named = re.findall(r"\S+\.(?:csv|pdf|png|gif)", listing)
+    assert len(named) == 13
+    for name in named:
+        name = name.replace("RUN", run)
+        assert any(path.endswith(name) for path in made), name
+    assert f"eval/best_linear_projection_mse/prediction/{run}_train_strip.png" in made

@@ -26,7 +26,7 @@ BLOCK_GAP = 14
 MARGIN = 12
 TEXT = 13
 SMALL_TEXT = 11
-_PAPER, _INK, _GREY, _EMPTY, _MARK = "#ffffff", "#222222", "#666666", "#eeeeee", "#d55e00"
+_PAPER, _INK, _GREY, _EMPTY, _MARK = "#ffffff", "#222222", "#666666", "#eeeef4", "#d55e00"
 
 
 def render_grid(grid: ImageGrid, *, headline: str) -> bytes:

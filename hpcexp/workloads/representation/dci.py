@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpcexp.workloads.representation.factors import Floats, check_factors, find_alive
+from hpcexp.workloads.representation.factors import Floats, check_factors, standardise
 
 NUM_TREES = 30
 MIN_SAMPLES_PER_LEAF = 5
@@ -49,8 +49,7 @@ def measure_dci(latents_NZ: Floats, factors_NK: Floats, *, num_fitted: int) -> D
     if not np.isfinite(latents_NZ).all():
         shape = (latents_NZ.shape[1], factors_NK.shape[1])
         return Dci(math.nan, math.nan, math.nan, np.full(shape, np.nan))
-    alive_Z = find_alive(latents_NZ)
-    latents = np.where(alive_Z, latents_NZ, 0.0)
+    latents = standardise(latents_NZ)
     columns = [_fit_factor(latents, factor_N, num_fitted) for factor_N in factors_NK.T]
     importance_ZK = np.stack([importance_Z for importance_Z, _ in columns], axis=1)
     return Dci(

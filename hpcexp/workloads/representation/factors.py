@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 COLLAPSED = 1e-6
 """A latent that spreads less than this part of its magnitude is rounding noise: constant."""
@@ -25,12 +24,19 @@ def check_factors(latents_NZ: Floats, factors_NK: Floats) -> None:
         raise ValueError("a factor is constant: there is nothing to tell apart")
 
 
-def find_alive(latents_NZ: Floats) -> Bools:
-    """Which latents vary, (Z,)."""
-    magnitude_Z = np.abs(latents_NZ).max(axis=0)
-    unit = latents_NZ / np.where(magnitude_Z > 0, magnitude_Z, 1.0)
-    alive_Z: Bools = unit.std(axis=0) > COLLAPSED
-    return alive_Z
+def standardise(values_NC: Floats) -> Floats:
+    """Mean 0 and standard deviation 1 in each column; zeros for a collapsed one.
+
+    Every metric reads the latents this way, since none may depend on their units: decision
+    trees, for one, take differences below 1e-7 for none.
+    """
+    magnitude_C = np.abs(values_NC).max(axis=0)
+    unit = values_NC / np.where(magnitude_C > 0, magnitude_C, 1.0)  # no square overflows
+    centred = unit - unit.mean(axis=0)
+    std_C = centred.std(axis=0)
+    is_alive_C = std_C > COLLAPSED
+    scaled: Floats = np.where(is_alive_C, centred, 0.0) / np.where(is_alive_C, std_C, 1.0)
+    return scaled
 
 
 def measure_gap(scores_ZK: Floats) -> Floats:

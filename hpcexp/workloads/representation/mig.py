@@ -14,7 +14,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from hpcexp.workloads.representation.factors import Floats, check_factors, find_alive, measure_gap
+from hpcexp.workloads.representation.factors import (
+    Floats,
+    check_factors,
+    measure_gap,
+    standardise,
+)
 
 NUM_BINS = 20
 
@@ -29,16 +34,10 @@ def measure_mig(latents_NZ: Floats, factors_NK: Floats) -> Floats:
     check_factors(latents_NZ, factors_NK)
     if not np.isfinite(latents_NZ).all():
         return np.full(factors_NK.shape[1], np.nan)
-    alive_Z = find_alive(latents_NZ)
-    latents = [
-        discretise(z_N) if alive else None for z_N, alive in zip(latents_NZ.T, alive_Z, strict=True)
-    ]
+    latents = [discretise(z_N) for z_N in standardise(latents_NZ).T]
     factors = [discretise(factor_N) for factor_N in factors_NK.T]
     scores_ZK = np.array(
-        [
-            [0.0 if z_N is None else measure_mutual_information(z_N, v_N) for v_N in factors]
-            for z_N in latents
-        ]
+        [[measure_mutual_information(z_N, v_N) for v_N in factors] for z_N in latents]
     )
     entropy_K = np.array([measure_mutual_information(v_N, v_N) for v_N in factors])
     gap_K: Floats = measure_gap(scores_ZK) / entropy_K
@@ -46,7 +45,7 @@ def measure_mig(latents_NZ: Floats, factors_NK: Floats) -> Floats:
 
 
 def discretise(values_N: Floats) -> npt.NDArray[np.intp]:
-    """The bin of each value, from 0 to NUM_BINS - 1."""
+    """The bin of each value, from 0 to NUM_BINS - 1; a constant is in one bin."""
     edges = np.linspace(values_N.min(), values_N.max(), NUM_BINS + 1)
     return np.digitize(values_N, edges[1:-1])
 

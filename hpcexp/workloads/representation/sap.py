@@ -11,7 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from hpcexp.workloads.representation.factors import Floats, check_factors, find_alive, measure_gap
+from hpcexp.workloads.representation.factors import (
+    Floats,
+    check_factors,
+    measure_gap,
+    standardise,
+)
 
 
 def measure_sap(latents_NZ: Floats, factors_NK: Floats) -> Floats:
@@ -23,17 +28,6 @@ def measure_sap(latents_NZ: Floats, factors_NK: Floats) -> Floats:
     check_factors(latents_NZ, factors_NK)
     if not np.isfinite(latents_NZ).all():
         return np.full(factors_NK.shape[1], np.nan)
-    alive_Z = find_alive(latents_NZ)
-    latents = _standardise(np.where(alive_Z, latents_NZ, 0.0))
-    correlation_ZK = latents.T @ _standardise(factors_NK) / len(latents)
+    latents = standardise(latents_NZ)
+    correlation_ZK = latents.T @ standardise(factors_NK) / len(latents)
     return measure_gap(np.square(correlation_ZK))
-
-
-def _standardise(values_NC: Floats) -> Floats:
-    """Mean 0 and standard deviation 1; zeros for a constant."""
-    magnitude_C = np.abs(values_NC).max(axis=0)
-    unit = values_NC / np.where(magnitude_C > 0, magnitude_C, 1.0)
-    centred = unit - unit.mean(axis=0)
-    std_C = centred.std(axis=0)
-    scaled: Floats = centred / np.where(std_C > 0, std_C, 1.0)
-    return scaled

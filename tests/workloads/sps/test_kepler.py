@@ -13,7 +13,8 @@ TIMES = np.linspace(0, 100, 26)
 
 
 def follow(position: list[float], velocity: list[float], times: Floats = TIMES) -> Floats:
-    return follow_orbits(np.array([position]), np.array([velocity]), mu=MU, times_T=times)[0]
+    positions = follow_orbits(np.array([position]), np.array([velocity]), mu=MU, times_T=times)
+    return np.asarray(positions[0])
 
 
 def test_a_circular_orbit_turns_evenly() -> None:
