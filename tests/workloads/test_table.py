@@ -73,7 +73,7 @@ def test_neither_the_table_nor_a_config_nor_a_primary_metric_loads_torch(name: s
 
 
 def test_the_guard_of_the_imports_sees_torch_when_a_workload_is_loaded() -> None:
-    assert "torch" in list_heavy_imports("import hpcexp.workloads.sps.model")
+    assert "torch" in list_heavy_imports("import hpcexp.workloads.sps.objective")
 
 
 # What every workload must fulfil
