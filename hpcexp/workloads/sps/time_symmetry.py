@@ -4,7 +4,9 @@ In the time t of the RNN, frame 0 is the first that it reads. A stretch of ratio
 z'(t) = z(t / s), and backwards z'(t) = z(T - 1 - t / s). Between two frames latents are
 interpolated linearly. The prediction z'(t), t = c .. T - 1, is compared in the time of the
 sequence: frame u is predicted at t = s u (backwards t = s (T - 1 - u)), again interpolated,
-where that is a time which the RNN has predicted. The other frames are masked.
+where that is a time which the RNN has predicted. The other frames are masked. Played faster
+the sequence ends early: its last frame is repeated, and no prediction made from the repeated
+frames is compared.
 
 Shapes: V variants (each stretch forwards, then each backwards), T frames, c frames of
 context, P = T - c predictions.
@@ -18,10 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hpcexp.workloads.sps.config.symmetry import TimeSymmetry
-
-ROUNDING = 1e-9
-"""A time that is this near to a frame is that frame."""
+from hpcexp.workloads.sps.config.symmetry import ROUNDING, TimeSymmetry, list_played_frames
 
 
 class TimeMaps(NamedTuple):
@@ -68,15 +67,11 @@ def _make_one(
     play_back = torch.zeros(num_predicted, num_predicted, dtype=torch.float64)
     frames = torch.zeros(num_predicted, dtype=torch.int64)
     is_reached = torch.zeros(num_predicted, dtype=torch.float64)
-    row = 0
-    for played in range(num_frames):
-        time = ratio * played
-        if not min_context - ROUNDING <= time <= last + ROUNDING:
-            continue
-        _interpolate(play_back[row], time - min_context)
-        frames[row] = last - played if is_reversed else played
+    played = list_played_frames(ratio, num_frames=num_frames, min_context=min_context)
+    for row, frame in enumerate(played):
+        _interpolate(play_back[row], ratio * frame - min_context)
+        frames[row] = last - frame if is_reversed else frame
         is_reached[row] = 1.0
-        row += 1
     return play, play_back, frames, is_reached
 
 

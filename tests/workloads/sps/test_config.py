@@ -208,6 +208,11 @@ RULE = {"slices": ["0:3"], "compose": ["rotate"]}
             "K_mode: multiply",
         ),
         (
+            {"symmetry": {"time": {"stretch": [1.0, 4.0]}}, "rnn_min_context": 18},
+            "symmetry.time.stretch 4 leaves nothing to learn from: no frame falls into the "
+            "RNN's predictions, 18 to 19; choose a ratio nearer to 1, or a smaller rnn_min_context",
+        ),
+        (
             {"dataset": TWO_BODY, "loss_weights": SUPERVISED},
             "latent_dim (3) is less than the 6 true coordinates that loss_weights.supervise needs",
         ),
@@ -256,6 +261,10 @@ def test_values_that_do_not_fit_together_are_told_by_name(
         (
             {"slices": ["2"], "sample": ["rotate"]},
             "'2' is not a slice of the latent; write one such as 0:2",
+        ),
+        (
+            {"slices": ["1:3", "0:2"], "sample": ["rotate"]},
+            "slices 0:2 and 1:3 overlap; use two entries, which are applied one after the other",
         ),
     ],
 )

@@ -20,7 +20,7 @@ from hpcexp.workloads.sps.config.losses import (
     StopGradient,
 )
 from hpcexp.workloads.sps.config.sampling import LinearSampling, Sampling
-from hpcexp.workloads.sps.config.symmetry import Symmetry
+from hpcexp.workloads.sps.config.symmetry import Symmetry, list_played_frames
 
 PerLayer = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(strict=False, min_length=1)]
 PaddingPerLayer = (
@@ -209,6 +209,14 @@ class Config(TrainConfig):
                 f"batch_size ({self.batch_size}) is not a multiple of symmetry.K ({K}); choose "
                 "another, or K_mode: multiply"
             )
+        num_frames, min_context = self.dataset.num_frames, self.rnn_min_context
+        for ratio in self.symmetry.time.stretch:
+            if not list_played_frames(ratio, num_frames=num_frames, min_context=min_context):
+                raise ValueError(
+                    f"symmetry.time.stretch {ratio:g} leaves nothing to learn from: no frame falls "
+                    f"into the RNN's predictions, {min_context} to {num_frames - 1}; choose a "
+                    "ratio nearer to 1, or a smaller rnn_min_context"
+                )
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -48,6 +48,8 @@ Transform = Annotated[
 Transforms = Annotated[tuple[Transform, ...], Field(strict=False, min_length=1)]
 
 _SLICE = re.compile(r"(\d+):(\d+)")
+ROUNDING = 1e-9
+"""A time that is this near to a frame is that frame."""
 
 
 def parse_slice(text: str) -> slice:
@@ -69,7 +71,7 @@ class SliceSet(Hyperparameters):
     """
 
     slices: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = Field(
-        description="Slices of the latent of equal width, such as 0:3 and 3:6."
+        description="Slices of the latent of equal width, such as 0:3 and 3:6; they do not overlap."
     )
     sample: Transforms | None = Field(
         default=None, description="Draw one of these with equal probability."
@@ -89,6 +91,12 @@ class SliceSet(Hyperparameters):
         widths = {part.stop - part.start for part in self.parsed}
         if len(widths) > 1:
             raise ValueError(f"slices {', '.join(self.slices)} differ in width; use two entries")
+        for one, other in pairwise(sorted(self.parsed, key=lambda part: part.start)):
+            if other.start < one.stop:
+                raise ValueError(
+                    f"slices {one.start}:{one.stop} and {other.start}:{other.stop} overlap; use "
+                    "two entries, which are applied one after the other"
+                )
         return self
 
     @property
@@ -132,6 +140,15 @@ class TimeSymmetry(Hyperparameters):
         return self.reverse_probability == 0 and all(ratio == 1 for ratio in self.stretch)
 
 
+def list_played_frames(ratio: float, *, num_frames: int, min_context: int) -> tuple[int, ...]:
+    """Frames u that the RNN predicts where time is stretched.
+
+    Their times, ratio * u, are between those of its first and its last prediction.
+    """
+    first, last = min_context - ROUNDING, num_frames - 1 + ROUNDING
+    return tuple(u for u in range(num_frames) if first <= ratio * u <= last)
+
+
 HORIZONTAL = SliceSet(slices=("0:2",), sample=(Translate(), Rotate()))
 
 
@@ -168,11 +185,3 @@ class Symmetry(Hyperparameters):
     def latent_dim_needed(self) -> int:
         """The least latent_dim that has all the slices."""
         return max((part.stop for rule in self.rules for part in rule.parsed), default=0)
-
-
-def is_trivial(settings: Mapping[str, Any] | Symmetry) -> bool:
-    """Whether a symmetry never transforms anything."""
-    symmetry = settings if isinstance(settings, Symmetry) else Symmetry.model_validate(settings)
-    kinds = {t.kind for rule in symmetry.rules for t in (rule.sample or rule.compose or ())}
-    never = symmetry.identity_probability == 1 or kinds <= {"trivial"}
-    return never and symmetry.time.is_trivial
