@@ -67,6 +67,10 @@ class RunDir:
         """Held for the moment in which an owner changes or a file is replaced."""
         return self.path / ".lock"
 
+    def claim_path(self, token: int) -> Path:
+        """There for the moment in which a token is given out."""
+        return self.path / f".claim.{token}"
+
     @property
     def cancel_path(self) -> Path:
         """There when the user wants the run to end; the worker looks for it."""

@@ -22,16 +22,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError
+from hpcexp.errors import RunOwnedError, SupersededError
 from hpcexp.store.files import read_record, write_json
 from hpcexp.store.layout import RunDir
+from hpcexp.store.locks import locked, read_clock
 
-LOCK_TIMEOUT_S = 60.0
-# An owner on another host, of which nothing else is known, is taken for dead after this
-# much silence. Owners show life at every record, at least once a minute.
-HEARTBEAT_EXPIRY_S = 600.0
+# An owner that cannot be seen, and of which nothing else is known, is taken for dead after
+# this much silence: a dozen heartbeats, and more than a file system shows old times for.
+HEARTBEAT_EVERY_S = 15.0
+HEARTBEAT_EXPIRY_S = 180.0
+CLAIM_EXPIRY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class Owner:
     restart_count: int
     acquired: float
     released: bool = False
+    boot_id: str = ""
+    pid_namespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,25 +90,75 @@ class Ownership:
     def release(self) -> None:
         """Give the run back; its next attempt gets a higher token."""
         with self.writing():
-            record = dataclasses.replace(self.owner, released=True)
-            write_json(self.run_dir.owner_path, dataclasses.asdict(record))
+            _write_owner(self.run_dir, dataclasses.replace(self.owner, released=True))
 
 
-def acquire(run_dir: RunDir) -> Ownership:
-    """Take a run for this process.
+def acquire(run_dir: RunDir, *, steal: bool = False) -> Ownership:
+    """Take a run for this process; `steal` takes it from an owner that may be alive, too.
 
     Raises RunOwnedError where its owner may be alive, HpcexpError where its files are damaged.
     """
     with _lock(run_dir):
         previous = _read_owner(run_dir)
-        if previous is not None and may_be_alive(run_dir, previous):
+        if previous is not None and not steal and may_be_alive(run_dir, previous):
             raise RunOwnedError(
                 f"{run_dir.name}: already being trained by {_describe(previous)}; "
                 "cancel that first, or wait until it ends"
             )
         owner = _describe_this_process(token=previous.token + 1 if previous else 1)
-        write_json(run_dir.owner_path, dataclasses.asdict(owner))
+        with _claiming(run_dir, owner.token):
+            _write_owner(run_dir, owner)
         return Ownership(run_dir, owner)
+
+
+def evict(run_dir: RunDir) -> Owner | None:
+    """End the ownership of a process that is known to be dead, or that must give way.
+
+    The owner's token stays, so that attempts are numbered without gaps; its id does not, so
+    that it is superseded if it is alive after all. Returns the owner that was evicted, if any.
+    """
+    with _lock(run_dir):
+        owner = _read_owner(run_dir)
+        if owner is None or owner.released:
+            return None
+        with _claiming(run_dir, owner.token + 1, after=owner.token):
+            _write_owner(run_dir, dataclasses.replace(owner, id=uuid.uuid4().hex, released=True))
+        return owner
+
+
+@contextmanager
+def _claiming(run_dir: RunDir, token: int, *, after: int | None = None) -> Iterator[None]:
+    """Be the only process on any host that gives out a token, whether locks work or not.
+
+    A file is made that only one process can make, and the owner is looked at once more. Some
+    shared file systems grant the same lock to two hosts at once.
+    """
+    path = run_dir.claim_path(token)
+    _remove_stale_claim(run_dir, path)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError as error:
+        raise RunOwnedError(
+            f"{run_dir.name}: another process is taking it at this moment"
+        ) from error
+    try:
+        current = _read_owner(run_dir)
+        expected = token - 1 if after is None else after
+        if (current.token if current else 0) != expected:
+            raise RunOwnedError(f"{run_dir.name}: another process has just taken it")
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _remove_stale_claim(run_dir: RunDir, path: Path) -> None:
+    """Whoever made a claim and died held it for moments only."""
+    try:
+        age_s = read_clock(run_dir.lock_path) - path.stat().st_mtime
+    except FileNotFoundError:
+        return
+    if age_s > CLAIM_EXPIRY_S:
+        path.unlink(missing_ok=True)
 
 
 def read_live_owner(run_dir: RunDir) -> Owner | None:
@@ -115,22 +167,40 @@ def read_live_owner(run_dir: RunDir) -> Owner | None:
     return owner if owner is not None and may_be_alive(run_dir, owner) else None
 
 
+def read_owner(run_dir: RunDir) -> Owner | None:
+    """Whoever owns a run or owned it last; None where nobody ever did."""
+    return _read_owner(run_dir)
+
+
 def may_be_alive(run_dir: RunDir, owner: Owner) -> bool:
-    """Whether an owner may still be at work: certain on its own host, by heartbeat elsewhere."""
+    """Whether an owner may still be at work: certain where its process can be seen, else by
+    its heartbeat.
+    """
     if owner.released:
         return False
     if _is_superseded_by_this_job(owner):
         return False
-    if owner.host == socket.gethostname():
+    if is_visible_here(owner):
         return read_process_start(owner.pid) == owner.process_start is not None
     return read_silence_s(run_dir, owner) < HEARTBEAT_EXPIRY_S
 
 
+def is_visible_here(owner: Owner) -> bool:
+    """Whether the owner's process, if it is alive, is among those that can be seen here.
+
+    Two containers, and two nodes of a carelessly set up cluster, may share a host name.
+    """
+    if owner.host != socket.gethostname():
+        return False
+    return not owner.boot_id or (owner.boot_id, owner.pid_namespace) == _read_machine()
+
+
 def read_silence_s(run_dir: RunDir, owner: Owner) -> float:
-    """Seconds since an owner on another host showed life; 0 on this host, where it is seen."""
-    if owner.host == socket.gethostname():
+    """Seconds since an owner elsewhere showed life; 0 where its process can be seen."""
+    if is_visible_here(owner):
         return 0.0
-    return max(0.0, time.time() - run_dir.owner_path.stat().st_mtime)
+    beat = run_dir.owner_path.stat().st_mtime
+    return max(0.0, read_clock(run_dir.lock_path) - beat)
 
 
 def _is_superseded_by_this_job(owner: Owner) -> bool:
@@ -142,6 +212,7 @@ def _is_superseded_by_this_job(owner: Owner) -> bool:
 
 def _describe_this_process(*, token: int) -> Owner:
     environment = os.environ
+    boot_id, pid_namespace = _read_machine()
     job_id = environment.get("SLURM_JOB_ID", "")
     if "SLURM_ARRAY_JOB_ID" in environment:
         job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
@@ -154,7 +225,18 @@ def _describe_this_process(*, token: int) -> Owner:
         job_id=job_id,
         restart_count=int(environment.get("SLURM_RESTART_COUNT", "0")),
         acquired=time.time(),
+        boot_id=boot_id,
+        pid_namespace=pid_namespace,
     )
+
+
+def _read_machine() -> tuple[str, str]:
+    """This boot of this machine, and the processes that are visible in it; empty if unknown."""
+    try:
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return boot_id, os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (no path, but a name)
+    except OSError:
+        return "", ""
 
 
 def read_process_start(pid: int) -> int | None:
@@ -180,6 +262,10 @@ def _probe_process(pid: int) -> int | None:
     return -1
 
 
+def _write_owner(run_dir: RunDir, owner: Owner) -> None:
+    write_json(run_dir.owner_path, dataclasses.asdict(owner))
+
+
 def _read_owner(run_dir: RunDir) -> Owner | None:
     if not run_dir.owner_path.exists():
         return None
@@ -188,18 +274,8 @@ def _read_owner(run_dir: RunDir) -> Owner | None:
 
 @contextmanager
 def _lock(run_dir: RunDir) -> Iterator[None]:
-    lock = FileLock(run_dir.lock_path, timeout=LOCK_TIMEOUT_S)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise HpcexpError(
-            f"{run_dir.lock_path}: another process has held this lock for {LOCK_TIMEOUT_S:.0f} s; "
-            "is the file system stuck?"
-        ) from error
-    try:
+    with locked(run_dir.lock_path):
         yield
-    finally:
-        lock.release()
 
 
 def _describe(owner: Owner) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -7,12 +8,14 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
 from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError
+from hpcexp.store import locks
 from hpcexp.store import ownership as ownership_module
 from hpcexp.store.files import write_json
 from hpcexp.store.layout import RunDir
@@ -21,7 +24,9 @@ from hpcexp.store.ownership import (
     Owner,
     Ownership,
     acquire,
+    evict,
     read_live_owner,
+    read_owner,
     read_process_start,
     read_silence_s,
 )
@@ -200,6 +205,19 @@ def test_silence_says_nothing_on_the_owners_own_host(run_dir: RunDir) -> None:
         acquire(run_dir)
 
 
+def test_a_process_of_another_boot_or_container_is_judged_by_its_heartbeat(
+    run_dir: RunDir,
+) -> None:
+    here = acquire(run_dir).owner
+    for elsewhere in ({"boot_id": "another boot"}, {"pid_namespace": "pid:[1]"}):
+        owner = dataclasses.replace(here, pid=2**22 + 1, **elsewhere)  # type: ignore[arg-type]
+        write_owner(run_dir, owner, silent_s=0.5 * HEARTBEAT_EXPIRY_S)
+        with pytest.raises(RunOwnedError):
+            acquire(run_dir)
+        write_owner(run_dir, owner, silent_s=1.1 * HEARTBEAT_EXPIRY_S)
+        assert read_live_owner(run_dir) is None
+
+
 # ----------------------------------------------------------- who may be alive, elsewhere
 
 
@@ -261,7 +279,64 @@ def test_outside_of_any_job_two_owners_without_job_are_not_the_same_job(
         acquire(run_dir)
 
 
+# --------------------------------------------------------------------- evicting, stealing
+
+
+def test_an_evicted_owner_is_superseded_and_the_next_attempt_has_the_next_number(
+    run_dir: RunDir,
+) -> None:
+    ownership = acquire(run_dir)
+    assert evict(run_dir) == ownership.owner
+    with pytest.raises(SupersededError):
+        ownership.check()
+    assert acquire(run_dir).attempt == 2
+
+
+def test_there_is_nobody_to_evict_from_a_run_that_was_given_back(run_dir: RunDir) -> None:
+    assert evict(run_dir) is None
+    acquire(run_dir).release()
+    before = run_dir.owner_path.read_bytes()
+    assert evict(run_dir) is None
+    assert run_dir.owner_path.read_bytes() == before
+
+
+def test_a_run_can_be_stolen_from_an_owner_that_may_be_alive(run_dir: RunDir) -> None:
+    write_owner(run_dir, make_owner())
+    assert acquire(run_dir, steal=True).attempt == 6
+
+
 # ----------------------------------------------------------------------- races and damage
+
+
+def test_a_claim_in_progress_is_respected_and_a_forgotten_one_is_not(run_dir: RunDir) -> None:
+    claim = run_dir.claim_path(1)
+    claim.touch()
+    with pytest.raises(RunOwnedError, match="at this moment"):
+        acquire(run_dir)
+    os.utime(claim, (time.time() - 60, time.time() - 60))
+    assert acquire(run_dir).attempt == 1
+    assert not claim.exists()
+
+
+def test_who_loses_a_race_that_the_lock_did_not_prevent_takes_nothing(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the owner and the claim, a process on another host took the run."""
+    real_read, num_reads = ownership_module._read_owner, 0
+
+    def read_then_lose(given: RunDir) -> Owner | None:
+        nonlocal num_reads
+        num_reads += 1
+        owner = real_read(given)
+        if num_reads == 1:
+            write_owner(run_dir, make_owner(token=1))
+        return owner
+
+    monkeypatch.setattr(ownership_module, "_read_owner", read_then_lose)
+    with pytest.raises(RunOwnedError, match="has just taken it"):
+        acquire(run_dir)
+    assert read_owner(run_dir) == make_owner(token=1)
+    assert not list(run_dir.path.glob(".claim*"))
 
 
 def race(
@@ -280,7 +355,18 @@ def race(
     won.put(mine)
 
 
-def test_of_processes_that_race_for_a_run_exactly_one_gets_it(tmp_path: Path) -> None:
+def race_without_locks(
+    barrier: Barrier, run_paths: list[Path], won: multiprocessing.SimpleQueue[list[int]]
+) -> None:
+    """As on a file system that grants every lock to every host."""
+    ownership_module.locked = lambda path, **_: contextlib.nullcontext(path.touch())  # type: ignore[attr-defined]
+    race(barrier, run_paths, won)
+
+
+@pytest.mark.parametrize("racing", [race, race_without_locks])
+def test_of_processes_that_race_for_a_run_exactly_one_gets_it(
+    tmp_path: Path, racing: Callable[..., None]
+) -> None:
     run_paths = [tmp_path / str(number) for number in range(24)]
     for number, path in enumerate(run_paths):
         path.mkdir()
@@ -288,7 +374,7 @@ def test_of_processes_that_race_for_a_run_exactly_one_gets_it(tmp_path: Path) ->
             write_owner(RunDir(path), make_owner(released=True))
     context = multiprocessing.get_context("spawn")
     barrier, won = context.Barrier(3), context.SimpleQueue()
-    racers = [context.Process(target=race, args=(barrier, run_paths, won)) for _ in range(3)]
+    racers = [context.Process(target=racing, args=(barrier, run_paths, won)) for _ in range(3)]
     for racer in racers:
         racer.start()
     for racer in racers:
@@ -318,6 +404,6 @@ def test_a_lock_that_is_never_given_back_is_an_error_in_words(
     process = start_python(HOLD_THE_LOCK, run_dir.lock_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
-    monkeypatch.setattr(ownership_module, "LOCK_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(locks, "TIMEOUT_S", 0.01)
     with pytest.raises(HpcexpError, match=r"\.lock: another process has held this lock"):
         acquire(run_dir)
