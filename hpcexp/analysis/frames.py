@@ -29,7 +29,7 @@ from hpcexp.train.metric import Metric
 MISSING = "missing"
 """State of a run whose directory does not say how it ended, or not with which metrics."""
 
-STILL_TRAINING = frozenset({State.PENDING, State.QUEUED, State.RUNNING, State.INTERRUPTED})
+STILL_TRAINING = frozenset({State.PENDING, State.SUBMITTED, State.RUNNING, State.INTERRUPTED})
 """States whose newest value is a value so far: the run has not ended, or may continue."""
 
 _VALIDATE = SPLITS.index("validate")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 PLAIN_EVERY_S = 15.0
-WAITING = frozenset({State.PENDING, State.QUEUED, State.INTERRUPTED, State.LOST})
+WAITING = frozenset({State.PENDING, State.SUBMITTED, State.INTERRUPTED, State.LOST})
 
 
 class ProgressDisplay:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TROUBLED = (State.FAILED, State.LOST, State.DIVERGED)
-WAITING = (State.PENDING, State.QUEUED, State.INTERRUPTED)
+WAITING = (State.PENDING, State.SUBMITTED, State.INTERRUPTED)
 MAX_TROUBLED_SHOWN = 10
 COUNTS = ("runs", "done", "running", "waiting", "failed")
 
@@ -74,7 +74,7 @@ def render_experiment(observation: Observation) -> RenderableType:
         parts.append("! squeue did not answer: runs that seem idle may be waiting or training")
     parts += _render_troubled(observation)
     resumable = observation.count(State.INTERRUPTED, State.LOST, State.FAILED, State.PENDING)
-    if resumable and not observation.count(State.RUNNING, State.QUEUED):
+    if resumable and not observation.count(State.RUNNING, State.SUBMITTED):
         runs = "1 run is" if resumable == 1 else f"{resumable} runs are"
         parts.append(f"\n{runs} unfinished: hpcexp resume {observation.experiment.name}")
     return Group(*parts)

@@ -17,7 +17,7 @@ from hpcexp.store.submissions import Submission, read_submissions
 
 SETTLED = FINISHED | {State.FAILED, State.CANCELLED}
 SILENCE_WORTH_A_QUESTION_S = 90.0
-ACTIVE = frozenset({State.QUEUED, State.RUNNING})
+ACTIVE = frozenset({State.SUBMITTED, State.RUNNING})
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _explain_silence(
     submission, index = place
     if submission.executor != "slurm":
         if status.state != State.RUNNING and _is_driver_alive(submission):
-            return status.replace(state=State.QUEUED, reason="waits for its turn on this machine")
+            return status.replace(state=State.SUBMITTED, reason="waits for its turn on this machine")
         return _settle_silence(status, reason="killed, or its launcher ended")
     if answer.live is None:
         return status.replace(reason="unknown: squeue did not answer")
@@ -164,7 +164,7 @@ def _judge_job(
     if job := (answer.live or {}).get(key):
         if status.state == State.RUNNING and not job.is_waiting:
             return status
-        return status.replace(state=State.QUEUED, reason=_describe_live(job))
+        return status.replace(state=State.SUBMITTED, reason=_describe_live(job))
     ended = answer.ended.get(key)
     if ended is None and not submission.job_ids:
         return _settle_silence(status, reason="sbatch did not accept its job")

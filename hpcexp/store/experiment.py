@@ -26,6 +26,7 @@ from hpcexp.store.layout import (
 )
 from hpcexp.store.provenance import Provenance, write_provenance
 from hpcexp.store.status import RunStatus
+from hpcexp.store.summary import start_summary
 
 # What the system answers where a directory's new name is in use.
 TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
@@ -101,6 +102,7 @@ def create_experiment(
         _write_plan(aside, plan)
         _write_sources(aside, sources)
         write_provenance(aside, provenance)
+        start_summary(aside)
         for run in plan.runs:
             _write_run(aside.run(run.name), plan, run)
         return _rename_exclusively(aside, experiments_dir, plan.name)

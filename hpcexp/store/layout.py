@@ -3,6 +3,7 @@
 2022_m12_d14@14_58_06_max_epoch/
   experiment.json          what was launched, when; carries the format version
   plan.json                groups, runs, hyperparameters that vary, resources
+  summary.jsonl            the statuses of all runs, so that nobody has to open them one by one
   template/                the template as it was, with those that it extends
   provenance/              commit, uncommitted changes, packages, command, machine
   jobs/                    one record per submission, submitit's files, job logs
@@ -46,6 +47,11 @@ class RunDir:
     def name(self) -> str:
         """The run's name, such as `rnn_width=48_rand_1`."""
         return self.path.name
+
+    @property
+    def experiment(self) -> ExperimentDir:
+        """The experiment that the run belongs to."""
+        return ExperimentDir(self.path.parent.parent)
 
     @property
     def config_path(self) -> Path:
@@ -171,6 +177,16 @@ class ExperimentDir:
     def record_path(self) -> Path:
         """What was launched; carries the format version."""
         return self.path / "experiment.json"
+
+    @property
+    def summary_path(self) -> Path:
+        """The newest status of every run that has begun, a line each; see store/summary.py."""
+        return self.path / "summary.jsonl"
+
+    @property
+    def summary_lock_path(self) -> Path:
+        """Held while a line is added to the summary, or it is made again."""
+        return self.path / ".summary.lock"
 
     @property
     def plan_path(self) -> Path:

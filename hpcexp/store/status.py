@@ -5,31 +5,52 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from hpcexp.errors import HpcexpError
-from hpcexp.store.files import read_record, write_json
+from hpcexp.store.files import build_record, read_json, write_json
 from hpcexp.store.layout import RunDir
+from hpcexp.store.summary import append_summary
 
 
 class State(StrEnum):
-    """What a run's directory says of it; `queued` and `lost` need a look at its job as well."""
+    """What a run's directory says of it, together with what is known of its job."""
 
     PENDING = "pending"
-    QUEUED = "queued"
+    SUBMITTED = "submitted"
     RUNNING = "running"
     COMPLETED = "completed"
     STOPPED = "stopped"
     DIVERGED = "diverged"
     FAILED = "failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    PREEMPTED = "preempted"
+    NODE_FAILURE = "node_failure"
     INTERRUPTED = "interrupted"
     CANCELLED = "cancelled"
     LOST = "lost"
 
+    @property
+    def words(self) -> str:
+        """As people write it, such as `out of memory`."""
+        return self.value.replace("_", " ")
+
 
 FINISHED = frozenset({State.COMPLETED, State.STOPPED, State.DIVERGED})
+"""Ended of its own: never trained again."""
+FAILED = frozenset({State.FAILED, State.OUT_OF_MEMORY})
+"""Ended by an error of its own, which would come again: trained again only if asked for."""
+CUT_SHORT = frozenset(
+    {State.TIMED_OUT, State.PREEMPTED, State.NODE_FAILURE, State.INTERRUPTED, State.LOST}
+)
+"""Ended from outside: continues from its last checkpoint."""
+SETTLED = FINISHED | FAILED | {State.CANCELLED}
+"""No job works on it, and none will unless somebody asks for it."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +84,32 @@ class RunStatus:
         """A copy with changes, updated now."""
         return dataclasses.replace(self, updated=time.time(), **changes)
 
+    def explain(self, **changes: Any) -> RunStatus:
+        """A copy with what was concluded from outside, which is no sign of life."""
+        return dataclasses.replace(self, **changes)
+
     @property
     def is_finished(self) -> bool:
         """Whether the run came to an end of its own: it is never trained again."""
         return self.state in FINISHED
 
 
-def write_status(run_dir: RunDir, status: RunStatus) -> None:
-    """Replace a run's status."""
+def write_status(run_dir: RunDir, status: RunStatus, *, is_news: bool = True) -> None:
+    """Replace a run's status, and note it in the experiment's summary if it is news.
+
+    Progress within a state is no news. The summary may claim that a run has settled only
+    while its own file says so: it is told first that a run begins again, and last that it
+    has ended, which it can do without (the reader then looks for itself).
+    """
+    if not is_news:
+        write_json(run_dir.status_path, dataclasses.asdict(status))
+        return
+    if status.state not in SETTLED:
+        append_summary(run_dir, dataclasses.asdict(status))
     write_json(run_dir.status_path, dataclasses.asdict(status))
+    if status.state in SETTLED:
+        with suppress(OSError, HpcexpError):
+            append_summary(run_dir, dataclasses.asdict(status))
 
 
 def read_status(run_dir: RunDir) -> RunStatus:
@@ -79,12 +117,19 @@ def read_status(run_dir: RunDir) -> RunStatus:
 
     Raises HpcexpError where the file is missing or damaged.
     """
-    status = read_record(run_dir.status_path, RunStatus)
+    return build_status(read_json(run_dir.status_path), path=run_dir.status_path)
+
+
+def build_status(values: Any, *, path: Path) -> RunStatus:
+    """A status from the values that `path` holds for it.
+
+    Raises HpcexpError where they are no status.
+    """
+    status = build_record(values, RunStatus, path=path)
     try:
-        state = State(status.state)
+        return dataclasses.replace(status, state=State(status.state))
     except ValueError as error:
         raise HpcexpError(
-            f"{run_dir.status_path}: damaged, or of a newer hpcexp (state {status.state!r}; "
+            f"{path}: damaged, or of a newer hpcexp (state {status.state!r}; "
             f"known are {', '.join(State)})"
         ) from error
-    return dataclasses.replace(status, state=state)

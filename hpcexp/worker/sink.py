@@ -44,6 +44,7 @@ class RunDirSink:
         self.begun: float | None = None
         self.trained_before_s = status.trained_s
         self.next_status = self.next_flush = self.next_log = 0.0
+        self.is_announced = False
 
     def load_checkpoint(self) -> Checkpoint | None:
         """The newest checkpoint that is whole."""
@@ -164,7 +165,8 @@ class RunDirSink:
         """Write the status as it is, show life, and look for a request to cancel."""
         now = time.monotonic()
         with self.ownership.writing():
-            write_status(self.run_dir, self.status)
+            write_status(self.run_dir, self.status, is_news=not self.is_announced)
+            self.is_announced = True
             self.ownership.show_life()
             if now >= self.next_flush:
                 self._flush()
