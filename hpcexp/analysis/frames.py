@@ -23,13 +23,13 @@ from hpcexp.store.experiment import Plan, default_experiments_dir
 from hpcexp.store.find import find_experiment
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.metrics import SPLITS, MetricsTable
-from hpcexp.store.status import FINISHED, RunStatus, State
+from hpcexp.store.status import CUT_SHORT, FINISHED, RunStatus, State
 from hpcexp.train.metric import Metric
 
 MISSING = "missing"
 """State of a run whose directory does not say how it ended, or not with which metrics."""
 
-STILL_TRAINING = frozenset({State.PENDING, State.SUBMITTED, State.RUNNING, State.INTERRUPTED})
+STILL_TRAINING = CUT_SHORT | {State.PENDING, State.SUBMITTED, State.RUNNING}
 """States whose newest value is a value so far: the run has not ended, or may continue."""
 
 _VALIDATE = SPLITS.index("validate")

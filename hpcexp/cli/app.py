@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 import hpcexp
-from hpcexp.cli import dataset, inspect, launch, plot
+from hpcexp.cli import control, dataset, inspect, launch, plot
 from hpcexp.cli import eval as eval_command
 
 HELP_WIDTH = 100
@@ -54,8 +54,9 @@ for command in (
     launch.launch,
     inspect.status,
     inspect.logs,
-    launch.cancel,
-    launch.resume,
+    control.resume,
+    control.retry,
+    control.cancel,
     plot.plot,
     eval_command.evaluate,
     dataset.dataset,

@@ -11,7 +11,7 @@ from hpcexp.cli.options import make_console, print_json
 from hpcexp.grid import GROUP
 from hpcexp.launch.executor import LaunchOptions, spell_count
 from hpcexp.launch.executors import EXECUTORS
-from hpcexp.launch.plan import make_bundles, make_plan, split_bundles
+from hpcexp.launch.plan import make_bundles, make_plan
 from hpcexp.store.experiment import Plan
 from hpcexp.store.layout import TIMESTAMP, ExperimentDir
 from hpcexp.store.submissions import make_submission
@@ -34,40 +34,43 @@ def print_dry_run(
     plan = make_plan(template, only=only)
     name = f"{datetime.now().strftime(TIMESTAMP)}_{plan.name}"
     experiment = ExperimentDir(experiments_dir / name)
-    scripts = _write_scripts(experiment, plan, template, executor)
+    script = _write_script(experiment, plan, template, executor)
     if as_json:
-        print_json(_to_json(experiment, plan, executor, scripts))
+        print_json(_to_json(experiment, plan, template, executor, script))
         return
     console = make_console()
     _print_groups(console, plan, derived=list(template.derive))
     console.print(f"\nwould make    {_escape(str(experiment.path))}/")
-    num_bundles = len(make_bundles([run.name for run in plan.runs]))
     options = LaunchOptions(num_jobs=num_jobs)
-    described = EXECUTORS[executor].describe(num_bundles, template.resources, options)
+    described = EXECUTORS[executor].describe(len(plan.runs), template.resources, options)
     console.print(described, markup=False)
-    if scripts:
-        others = f" (the first of {len(scripts)} that differ in their numbers only)"
-        console.print(f"\n[bold]sbatch script[/]{others if len(scripts) > 1 else ''}")
+    if script is not None:
+        console.print("\n[bold]sbatch script[/]")
         # Not through rich, which would fold long lines: this text must be exact.
-        console.file.write(f"\n{scripts[0]}\n")
-    console.print("nothing was created" if scripts else "\nnothing was created")
+        console.file.write(f"\n{script}\n")
+    console.print("nothing was created" if script else "\nnothing was created")
 
 
-def _write_scripts(
+def _make_bundles(plan: Plan, template: Template) -> list[list[str]]:
+    """As launch would, on a cluster without limits of its own."""
+    names = [run.name for run in plan.runs]
+    return make_bundles(names, num_jobs=template.resources.max_jobs)
+
+
+def _write_script(
     experiment: ExperimentDir, plan: Plan, template: Template, executor: str
-) -> list[str]:
-    place = EXECUTORS[executor]
-    bundles = make_bundles([run.name for run in plan.runs])
-    scripts = []
-    for number, part in enumerate(split_bundles(bundles, max_bundles=place.max_bundles), start=1):
-        submission = make_submission(experiment, number=number, executor=executor, bundles=part)
-        script = place.write_script(experiment, submission, template.resources)
-        scripts += [script] if script is not None else []
-    return scripts
+) -> str | None:
+    bundles = _make_bundles(plan, template)
+    submission = make_submission(experiment, number=1, executor=executor, bundles=bundles)
+    return EXECUTORS[executor].write_script(experiment, submission, template.resources)
 
 
 def _to_json(
-    experiment: ExperimentDir, plan: Plan, executor: str, scripts: Sequence[str]
+    experiment: ExperimentDir,
+    plan: Plan,
+    template: Template,
+    executor: str,
+    script: str | None,
 ) -> dict[str, Any]:
     return {
         "experiment": str(experiment.path),
@@ -78,9 +81,9 @@ def _to_json(
             for g in plan.groups
         ],
         "runs": [run.name for run in plan.runs],
-        "num_jobs": len(make_bundles([run.name for run in plan.runs])),
+        "num_jobs": len(_make_bundles(plan, template)),
         "resources": plan.resources,
-        "sbatch": list(scripts),
+        "sbatch": script,
     }
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hpcexp.store.layout import ExperimentDir
+    from hpcexp.store.status import State
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -77,6 +78,63 @@ def executor_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def resource_options(command: Command) -> Command:
+    """`--mem-gb`, `--timeout` and `--set`."""
+    for option in (
+        click.option(
+            "--set",
+            "settings",
+            metavar="KEY=VALUE",
+            multiple=True,
+            help="Ask for other resources, such as cpus=4. Repeatable.",
+        ),
+        click.option("--timeout", metavar="DURATION", help="Longest time of a job, such as 12h."),
+        click.option("--mem-gb", type=int, help="Memory of a job."),
+    ):
+        command = option(command)
+    return command
+
+
+class _StateType(click.ParamType["State"]):
+    """A state, spelled as people type it; looked up only when it is needed."""
+
+    name = "state"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> State:
+        """The state of that name."""
+        from hpcexp.store.status import State
+
+        names = {state.words.replace(" ", "-"): state for state in State}
+        spelled = str(value).replace("_", "-").replace(" ", "-")
+        if spelled not in names:
+            self.fail(f"{value!r} is no state; there are {', '.join(names)}", param, ctx)
+        return names[spelled]
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """All that begin so."""
+        from hpcexp.store.status import State
+
+        del ctx, param
+        names = [state.words.replace(" ", "-") for state in State]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def state_option(command: Command) -> Command:
+    """`--state`."""
+    return click.option(
+        "--state",
+        "states",
+        type=_StateType(),
+        metavar="STATE",
+        multiple=True,
+        help="Only runs in this state, such as timed-out. Repeatable.",
+    )(command)
 
 
 def experiment_argument(command: Command) -> Command:

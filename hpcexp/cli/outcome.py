@@ -5,23 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from hpcexp.launch.submit import Handed
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.status import FINISHED, State, read_status
-from hpcexp.store.submissions import read_submissions
+from hpcexp.store.status import FAILED, FINISHED, State, read_status
 
 INTERRUPTED_EXIT_CODE = 130
 FAILED_EXIT_CODE = 1
 MAX_SHOWN = 5
 
 
-def describe_submission(experiment: ExperimentDir, num_runs: int) -> str:
+def describe_submission(experiment: ExperimentDir, handed: Handed) -> str:
     """Which jobs there are now, and how to follow them."""
-    submissions = read_submissions(experiment)
-    ids = [job_id for s in submissions for job_id in s.job_ids]
+    ids = [job_id for s in handed.submissions for job_id in s.job_ids]
     arrays = list(dict.fromkeys(job_id.partition("_")[0] for job_id in ids))
-    jobs = "1 job" if num_runs == 1 else f"{num_runs} jobs"
+    runs, jobs = len(handed.run_names), handed.num_jobs
+    counted = "1 job" if jobs == 1 else f"{jobs} jobs"
+    if jobs != runs:
+        counted = f"{runs} runs in {counted}"
+    held = (
+        f"held      {handed.num_held} jobs: the cluster takes no more of yours now; jobs that end "
+        "submit them\n"
+        if handed.num_held
+        else ""
+    )
     return (
-        f"{experiment.name}: {jobs} (Slurm {', '.join(arrays[-3:])})\n"
+        f"{experiment.name}: {counted} (Slurm {', '.join(arrays)})\n"
+        f"{held}"
         f"follow    hpcexp status {experiment.name} --watch\n"
         f"results   hpcexp plot {experiment.name}    (works while it trains)"
     )
@@ -31,11 +40,11 @@ def describe_outcome(experiment: ExperimentDir, names: Sequence[str], *, done: b
     """How the runs ended that were trained here, and what to type next."""
     statuses = {name: read_status(experiment.run(name)) for name in names}
     counts = Counter(status.state for status in statuses.values())
-    summary = ", ".join(f"{count} {state}" for state, count in counts.items())
+    summary = ", ".join(f"{count} {state.words}" for state, count in counts.items())
     lines = [f"{experiment.name}: {summary}"]
-    troubled = [(n, s) for n, s in statuses.items() if s.state in (State.FAILED, State.DIVERGED)]
+    troubled = [(n, s) for n, s in statuses.items() if s.state in FAILED | {State.DIVERGED}]
     for name, status in troubled[:MAX_SHOWN]:
-        lines.append(f"  {name}: {status.state}: {status.reason}")
+        lines.append(f"  {name}: {status.state.words}: {status.reason}")
         lines += [f"      {status.hint}"] if status.hint else []
     if len(troubled) > MAX_SHOWN:
         lines.append(f"  and {len(troubled) - MAX_SHOWN} more: hpcexp status {experiment.name}")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Self
 from hpcexp.errors import HpcexpError
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.status import RunStatus, State, read_status
+from hpcexp.store.status import CUT_SHORT, RunStatus, State, read_status
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
 PLAIN_EVERY_S = 15.0
-WAITING = frozenset({State.PENDING, State.SUBMITTED, State.INTERRUPTED, State.LOST})
+WAITING = CUT_SHORT | {State.PENDING, State.SUBMITTED}
 
 
 class ProgressDisplay:
@@ -80,7 +80,7 @@ class ProgressDisplay:
             self.progress.remove_task(self.bars.pop(name))
         note = status.reason or describe_metrics(status)
         self.console.print(
-            f"  {status.state:<10} {name}   {note}   {format_duration(status.trained_s)}",
+            f"  {status.state.words:<10} {name}   {note}   {format_duration(status.trained_s)}",
             markup=False,
         )
 

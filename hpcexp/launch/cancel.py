@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from hpcexp.launch.observe import Observation, observe
 from hpcexp.launch.selection import select_runs
-from hpcexp.launch.slurm import cancel_jobs
+from hpcexp.launch.slurm.executor import cancel_jobs
 from hpcexp.launch.submit import submitting
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.status import FINISHED, State, read_status, write_status
+from hpcexp.store.status import SETTLED, State, read_status, write_status
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,19 @@ class Cancelled:
     stopping: tuple[str, ...]
 
 
-def cancel(experiment: ExperimentDir, run_names: Sequence[str] = ()) -> Cancelled:
+def cancel(
+    experiment: ExperimentDir,
+    run_names: Sequence[str] = (),
+    *,
+    states: Sequence[State] = (),
+) -> Cancelled:
     """End runs: waiting ones at once, training ones at their next step, with a checkpoint."""
     with submitting(experiment):
         observation = observe(experiment)
         chosen = [
             name
-            for name in select_runs(observation, run_names)
-            if observation.statuses[name].state not in FINISHED | {State.FAILED, State.CANCELLED}
+            for name in select_runs(observation, run_names, states=states)
+            if observation.statuses[name].state not in SETTLED
         ]
         for name in chosen:
             experiment.run(name).cancel_path.touch()

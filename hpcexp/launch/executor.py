@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hpcexp.store.layout import ExperimentDir
@@ -28,18 +28,17 @@ class LaunchOptions:
 class Executor(ABC):
     """One way to train.
 
-    The jobs of a detached executor outlive the command: it is called under the submission
-    lock and returns at once. `max_bundles` is the most that one submission may hold.
+    The jobs of a detached executor outlive the command: it is asked to `submit`, under the
+    submission lock, and returns at once. The others are asked to `train`.
     """
 
     is_detached: bool = False
-    max_bundles: int | None = None
 
     def check(self) -> None:  # noqa: B027 (most executors work everywhere)
         """Raise UsageError where this machine cannot do it."""
 
     @abstractmethod
-    def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
+    def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:
         """What a launch would do, in a line for people."""
 
     def write_script(
@@ -51,7 +50,31 @@ class Executor(ABC):
         """The exact script that would be handed to a cluster; None where there is no script."""
         return None
 
-    @abstractmethod
+    def settle(self, experiment: ExperimentDir) -> None:  # noqa: B027 (most have nothing to do)
+        """Find out what became of submissions whose command was killed."""
+
+    def submit_held(
+        self,
+        experiment: ExperimentDir,  # noqa: ARG002
+        resources: Resources,  # noqa: ARG002
+    ) -> list[Submission]:
+        """Submit what waits for room under the cluster's limits, as far as there is room."""
+        return []
+
+    def submit(
+        self,
+        experiment: ExperimentDir,
+        run_names: Sequence[str],
+        resources: Resources,
+        *,
+        is_changed: bool,
+    ) -> list[Submission]:
+        """Hand runs over to be trained elsewhere; returns the records, which are on disk.
+
+        `is_changed` says that the resources are not those of the plan.
+        """
+        raise NotImplementedError
+
     def train(
         self,
         experiment: ExperimentDir,
@@ -59,10 +82,8 @@ class Executor(ABC):
         resources: Resources,
         options: LaunchOptions,
     ) -> bool:
-        """Train, or hand over to be trained; False where it was interrupted.
-
-        The submission's record is on disk already.
-        """
+        """Train here; False where it was interrupted. The submission's record is on disk."""
+        raise NotImplementedError
 
 
 def describe_needs(resources: Resources) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hpcexp.launch import slurm
 from hpcexp.launch.executor import Executor
 from hpcexp.launch.inline import InlineExecutor
 from hpcexp.launch.local import LocalExecutor
+from hpcexp.launch.slurm.executor import SlurmExecutor, has_slurm
 
 EXECUTORS: dict[str, Executor] = {
-    "slurm": slurm.SlurmExecutor(),
+    "slurm": SlurmExecutor(),
     "local": LocalExecutor(),
     "inline": InlineExecutor(),
 }
@@ -16,4 +16,4 @@ EXECUTORS: dict[str, Executor] = {
 
 def choose_executor() -> str:
     """Slurm on a login node, else this machine."""
-    return "slurm" if slurm.has_slurm() else "local"
+    return "slurm" if has_slurm() else "local"

@@ -13,10 +13,10 @@ from hpcexp.template import Resources
 class InlineExecutor(Executor):
     """All bundles one after another, here."""
 
-    def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
+    def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:
         """What a launch would do, in a line for people."""
         del resources, options
-        return f"would train   {spell_count(num_bundles, 'job')} one after another in this process"
+        return f"would train   {spell_count(num_runs, 'job')} one after another in this process"
 
     def train(
         self,

@@ -109,7 +109,7 @@ class LocalPool:
         The first Ctrl-C asks the jobs to save a checkpoint and stop; the second kills them.
         """
         waiting = list(range(len(self.submission.bundles)))
-        self.experiment.submitit_dir(self.submission.id).mkdir(parents=True, exist_ok=True)
+        self.experiment.submission_dir(self.submission.id).mkdir(parents=True, exist_ok=True)
         previous = {n: signal.signal(n, self._interrupt) for n in _list_heeded_signals()}
         next_tick = 0.0
         is_announced = False
@@ -175,12 +175,12 @@ class LocalPool:
 class LocalExecutor(Executor):
     """A pool of processes on this machine."""
 
-    def describe(self, num_bundles: int, resources: Resources, options: LaunchOptions) -> str:
+    def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:
         """What a launch would do, in a line for people."""
         shape = choose_shape(resources, num_jobs=options.num_jobs)
         gpus = f", GPUs {', '.join(g for s in shape.gpus for g in s)}" if any(shape.gpus) else ""
         return (
-            f"would train   {spell_count(num_bundles, 'job')} on this machine, "
+            f"would train   {spell_count(num_runs, 'job')} on this machine, "
             f"{shape.num_jobs} at a time, {spell_count(shape.num_threads, 'thread')} each{gpus}"
         )
 

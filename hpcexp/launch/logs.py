@@ -9,7 +9,7 @@ from hpcexp.errors import HpcexpError
 from hpcexp.launch.observe import observe
 from hpcexp.launch.selection import select_runs
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.submissions import Submission, find_job
+from hpcexp.store.submissions import index_jobs
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,7 @@ def find_log(experiment: ExperimentDir, name: str, *, attempt: int | None) -> Ru
         return RunLog(log_path, run)
     if attempt is not None:
         raise HpcexpError(f"{run} has no attempt {attempt}; it has had {status.attempt}")
-    for path in _find_job_logs(experiment, run, list(observation.submissions)):
-        if path.exists():
-            return RunLog(path, run)
+    place = index_jobs(observation.submissions).get(run)
+    if place is not None and (path := experiment.job_log_path(place[0].id, place[1])).exists():
+        return RunLog(path, run)
     raise HpcexpError(f"{run} has no log yet: it is {status.state}, {status.reason}")
-
-
-def _find_job_logs(
-    experiment: ExperimentDir, run: str, submissions: list[Submission]
-) -> list[Path]:
-    place = find_job(submissions, run)
-    if place is None:
-        return []
-    submission, index = place
-    folder = experiment.submitit_dir(submission.id)
-    slurm_logs = [
-        folder / f"{job_id}_0_log.out" for job_id in submission.job_ids[index : index + 1]
-    ]
-    return [experiment.job_log_path(submission.id, index), *slurm_logs]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcexp.errors import HpcexpError
-from hpcexp.launch.queue import Job, QueueAnswer, ask_slurm
+from hpcexp.launch.explain import explain_silence
+from hpcexp.launch.slurm.queue import QueueAnswer, ask_slurm
 from hpcexp.store.experiment import Plan, read_plan
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.ownership import read_live_owner, read_process_start, read_silence_s
-from hpcexp.store.status import FINISHED, RunStatus, State, read_status
-from hpcexp.store.submissions import Submission, read_submissions
+from hpcexp.store.ownership import read_live_owner, read_silence_s
+from hpcexp.store.status import SETTLED, RunStatus, State
+from hpcexp.store.statuses import read_one, read_settled
+from hpcexp.store.submissions import Stage, Submission, index_jobs, read_submissions
 
-SETTLED = FINISHED | {State.FAILED, State.CANCELLED}
 SILENCE_WORTH_A_QUESTION_S = 90.0
 ACTIVE = frozenset({State.SUBMITTED, State.RUNNING})
 
@@ -42,6 +41,15 @@ class Observation:
         """Names of the runs in any of the states."""
         return [name for name, status in self.statuses.items() if status.state in states]
 
+    def names_held(self) -> set[str]:
+        """Runs that wait for room under the cluster's limits, and have no job yet."""
+        jobs = index_jobs(self.submissions)
+        return {
+            name
+            for name, (submission, _) in jobs.items()
+            if submission.stage == Stage.HELD and self.statuses[name].state not in SETTLED
+        }
+
 
 @dataclass(frozen=True)
 class _Look:
@@ -52,11 +60,16 @@ class _Look:
     statuses: Mapping[str, RunStatus]
     submissions: Sequence[Submission]
     silent: Sequence[str]
+    places: Mapping[str, tuple[Submission, int]]
 
-    def places(self) -> dict[str, tuple[Submission, int]]:
-        """The newest submission of each silent run, and its place in it."""
-        jobs = _index_jobs(self.submissions)
-        return {name: jobs[name] for name in self.silent if name in jobs}
+    def list_asked(self) -> list[Submission]:
+        """The submissions whose jobs explain the silence."""
+        asked = {
+            self.places[name][0].id: self.places[name][0]
+            for name in self.silent
+            if name in self.places
+        }
+        return [s for s in asked.values() if s.stage != Stage.HELD]
 
 
 def observe(experiment: ExperimentDir) -> Observation:
@@ -81,118 +94,65 @@ def observe_all(
 
 
 def _look_at(experiment: ExperimentDir) -> _Look:
+    """Runs that have not settled are looked at one by one, if they have begun."""
     plan = read_plan(experiment)
-    statuses = {run.name: _read(experiment, run.name) for run in plan.runs}
-    silent = [name for name, status in statuses.items() if _is_silent(experiment, name, status)]
-    return _Look(experiment, plan, statuses, read_submissions(experiment), silent)
-
-
-def _explain(looks: Sequence[_Look]) -> list[Observation]:
-    asked = {
-        submission.job_name: submission
-        for look in looks
-        for submission, _ in look.places().values()
-    }
-    answer = ask_slurm(list(asked.values()))
-    return [_conclude(look, answer) for look in looks]
-
-
-def _conclude(look: _Look, answer: QueueAnswer) -> Observation:
-    places = look.places()
-    explained = {
-        name: _explain_silence(look.statuses[name], places.get(name), answer)
-        for name in look.silent
-    }
-    asks_slurm = any(submission.executor == "slurm" for submission, _ in places.values())
-    return Observation(
-        experiment=look.experiment,
-        plan=look.plan,
-        statuses={**look.statuses, **explained},
-        submissions=look.submissions,
-        is_queue_known=answer.live is not None or not asks_slurm,
-    )
-
-
-def _read(experiment: ExperimentDir, name: str) -> RunStatus:
-    try:
-        return read_status(experiment.run(name))
-    except HpcexpError as error:
-        return RunStatus(state=State.LOST, reason=str(error))
+    statuses = read_settled(experiment, [run.name for run in plan.runs])
+    for name, status in statuses.items():
+        if status.state not in SETTLED | {State.PENDING}:
+            statuses[name] = read_one(experiment, name)
+    submissions = read_submissions(experiment)
+    silent = [n for n, status in statuses.items() if _is_silent(experiment, n, status)]
+    return _Look(experiment, plan, statuses, submissions, silent, index_jobs(submissions))
 
 
 def _is_silent(experiment: ExperimentDir, name: str, status: RunStatus) -> bool:
     if status.state in SETTLED or status.state == State.LOST:
         return False
-    if status.state == State.RUNNING:
-        run_dir = experiment.run(name)
+    return status.state != State.RUNNING or not _shows_life(experiment, name)
+
+
+def _shows_life(experiment: ExperimentDir, name: str) -> bool:
+    run_dir = experiment.run(name)
+    try:
         owner = read_live_owner(run_dir)
-        return owner is None or read_silence_s(run_dir, owner) > SILENCE_WORTH_A_QUESTION_S
-    return True
-
-
-def _index_jobs(submissions: Sequence[Submission]) -> dict[str, tuple[Submission, int]]:
-    """The newest job of each run."""
-    return {
-        name: (submission, index)
-        for submission in submissions
-        for index, bundle in enumerate(submission.bundles)
-        for name in bundle
-    }
-
-
-def _explain_silence(
-    status: RunStatus,
-    place: tuple[Submission, int] | None,
-    answer: QueueAnswer,
-) -> RunStatus:
-    if place is None:
-        return _settle_silence(status, reason="it was never handed to a job")
-    submission, index = place
-    if submission.executor != "slurm":
-        if status.state != State.RUNNING and _is_driver_alive(submission):
-            return status.replace(state=State.SUBMITTED, reason="waits for its turn on this machine")
-        return _settle_silence(status, reason="killed, or its launcher ended")
-    if answer.live is None:
-        return status.replace(reason="unknown: squeue did not answer")
-    return _judge_job(status, submission, index, answer)
-
-
-def _judge_job(
-    status: RunStatus, submission: Submission, index: int, answer: QueueAnswer
-) -> RunStatus:
-    key = (submission.job_name, index)
-    if job := (answer.live or {}).get(key):
-        if status.state == State.RUNNING and not job.is_waiting:
-            return status
-        return status.replace(state=State.SUBMITTED, reason=_describe_live(job))
-    ended = answer.ended.get(key)
-    if ended is None and not submission.job_ids:
-        return _settle_silence(status, reason="sbatch did not accept its job")
-    verdict = f"its job ended as {ended.state}" if ended else "its job has left the queue"
-    return _settle_silence(status, reason=verdict)
-
-
-def _describe_live(job: Job) -> str:
-    if job.is_waiting:
-        return f"waits in the queue ({job.reason})" if job.reason else "waits in the queue"
-    return f"its job is {job.state} and has not begun to train"
-
-
-def _settle_silence(status: RunStatus, *, reason: str) -> RunStatus:
-    """Nobody works on the run: it is as it was, or lost if it claims to be running."""
-    hint = "hpcexp resume trains it from where it is"
-    if status.state == State.RUNNING:
-        return status.replace(state=State.LOST, reason=f"its process is gone ({reason})", hint=hint)
-    return status.replace(reason=status.reason or reason, hint=hint)
-
-
-def _is_driver_alive(submission: Submission) -> bool:
-    """A launcher on another host is taken to be alive: nothing here can tell."""
-    driver = submission.driver
-    if driver is None:
+    except HpcexpError:
         return False
-    if driver.host != socket.gethostname():
-        return True
-    if driver.pid == os.getpid():
-        return True
-    return read_process_start(driver.pid) == driver.process_start is not None
+    return owner is not None and read_silence_s(run_dir, owner) <= SILENCE_WORTH_A_QUESTION_S
+
+
+def _explain(looks: Sequence[_Look]) -> list[Observation]:
+    answer = ask_slurm([submission for look in looks for submission in look.list_asked()])
+    return [_conclude(look, answer) for look in looks]
+
+
+def _conclude(look: _Look, answer: QueueAnswer) -> Observation:
+    explained = {name: _conclude_one(look, name, answer) for name in look.silent}
+    asks_slurm = any(s.executor == "slurm" for s in look.list_asked())
+    return Observation(
+        experiment=look.experiment,
+        plan=look.plan,
+        statuses={**look.statuses, **explained},
+        submissions=look.submissions,
+        is_queue_known=answer.is_known or not asks_slurm,
+    )
+
+
+def _conclude_one(look: _Look, name: str, answer: QueueAnswer) -> RunStatus:
+    """A run whose job does not wait may have begun, or ended, since it was looked at."""
+    place, status = look.places.get(name), look.statuses[name]
+    job = answer.live.get((place[0].job_name, place[1])) if place else None
+    if job is None or not job.is_waiting:
+        status = read_one(look.experiment, name)
+        if not _is_silent(look.experiment, name, status):
+            return status
+    explained = explain_silence(look.experiment, status, place, answer)
+    hint = explained.hint.replace("{experiment}", look.experiment.name).replace("{run}", name)
+    return explained.explain(hint=_fill_memory(hint, look, place))
+
+
+def _fill_memory(hint: str, look: _Look, place: tuple[Submission, int] | None) -> str:
+    """Twice what it had."""
+    had = dict(look.plan.resources)
+    if place is not None and place[0].resources is not None:
+        had = dict(place[0].resources)
+    return hint.replace("{mem_gb}", str(2 * int(had.get("mem_gb", 4))))

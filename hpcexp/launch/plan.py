@@ -42,14 +42,10 @@ def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
     )
 
 
-def make_bundles(run_names: Sequence[str]) -> list[list[str]]:
-    """The runs of each job: one run a job."""
-    return [[name] for name in run_names]
+def make_bundles(run_names: Sequence[str], *, num_jobs: int | None = None) -> list[list[str]]:
+    """The runs of each of at most `num_jobs` jobs: one each if there are jobs enough.
 
-
-def split_bundles(
-    bundles: Sequence[Sequence[str]], *, max_bundles: int | None
-) -> list[list[Sequence[str]]]:
-    """As few submissions as an executor's limit allows."""
-    size = max_bundles or max(len(bundles), 1)
-    return [list(bundles[start : start + size]) for start in range(0, len(bundles), size)]
+    Dealt out in turn, so that slow groups and fast ones are mixed in every job.
+    """
+    count = len(run_names) if num_jobs is None else min(num_jobs, len(run_names))
+    return [list(run_names[index::count]) for index in range(count)]

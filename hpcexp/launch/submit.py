@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-
-from filelock import FileLock, Timeout
+from dataclasses import dataclass, field
+from typing import Any
 
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.executor import LaunchOptions
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.local import describe_driver
-from hpcexp.launch.plan import make_bundles, split_bundles
+from hpcexp.launch.plan import make_bundles
 from hpcexp.store.experiment import Plan, read_plan
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.locks import LockedError, locked
 from hpcexp.store.submissions import (
+    Stage,
     Submission,
     make_submission,
+    number_next,
     read_submissions,
     write_submission,
 )
@@ -25,65 +28,92 @@ from hpcexp.template import Resources
 LOCK_TIMEOUT_S = 30.0
 
 
+@dataclass(frozen=True)
+class Handed:
+    """What was submitted or trained; `is_done` is false where training was interrupted."""
+
+    run_names: tuple[str, ...]
+    submissions: tuple[Submission, ...] = ()
+    is_done: bool = True
+
+    @property
+    def num_jobs(self) -> int:
+        """Jobs that are in the queue now."""
+        return sum(len(s.bundles) for s in self.submissions if s.stage == Stage.SUBMITTED)
+
+    @property
+    def num_held(self) -> int:
+        """Jobs that wait for room."""
+        return sum(len(s.bundles) for s in self.submissions if s.stage == Stage.HELD)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Where to train, how, and with which other resources than the plan's."""
+
+    executor: str
+    options: LaunchOptions = field(default_factory=LaunchOptions)
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+
 def submit_runs(
-    experiment: ExperimentDir,
-    choose: Callable[[], Sequence[str]],
-    *,
-    executor: str,
-    options: LaunchOptions,
-) -> tuple[list[str], bool]:
+    experiment: ExperimentDir, choose: Callable[[], Sequence[str]], wish: Wish
+) -> Handed:
     """Hand the runs that `choose` names to an executor of the table.
 
     They are chosen and written down under the submission lock, so that two commands never
-    submit one run; what is trained here is trained after the lock was given back. Returns
-    the runs, and False where the training was interrupted.
+    submit one run; what is trained here is trained after the lock was given back.
     """
-    place = EXECUTORS[executor]
+    place = EXECUTORS[wish.executor]
     with submitting(experiment):
-        run_names = list(choose())
-        resources = read_resources(read_plan(experiment))
-        submissions = _make_submissions(experiment, run_names, executor)
-        for submission in submissions:
-            write_submission(experiment, submission)
-            if place.is_detached:
-                place.train(experiment, submission, resources, options)
-    if place.is_detached:
-        return run_names, True
-    finished = [place.train(experiment, s, resources, options) for s in submissions]
-    return run_names, all(finished)
-
-
-def _make_submissions(
-    experiment: ExperimentDir, run_names: Sequence[str], executor: str
-) -> list[Submission]:
-    place = EXECUTORS[executor]
-    number = len(read_submissions(experiment)) + 1
-    parts = split_bundles(make_bundles(run_names), max_bundles=place.max_bundles)
-    driver = None if place.is_detached else describe_driver()
-    return [
-        make_submission(
-            experiment, number=number + i, executor=executor, bundles=bundles, driver=driver
+        settle_all(experiment)
+        plan = read_plan(experiment)
+        submitted = place.submit_held(experiment, read_resources(plan))
+        run_names = tuple(choose())
+        resources = read_resources(plan, changes=wish.resources)
+        if place.is_detached:
+            if run_names:
+                submitted += place.submit(
+                    experiment, run_names, resources, is_changed=bool(wish.resources)
+                )
+            return Handed(run_names, tuple(submitted))
+        if not run_names:
+            return Handed(())
+        submission = make_submission(
+            experiment,
+            number=number_next(read_submissions(experiment)),
+            executor=wish.executor,
+            bundles=make_bundles(run_names),
+            driver=describe_driver(),
         )
-        for i, bundles in enumerate(parts)
-    ]
+        write_submission(experiment, submission)
+    is_done = place.train(experiment, submission, resources, wish.options)
+    return Handed(run_names, (submission,), is_done)
 
 
-def read_resources(plan: Plan) -> Resources:
-    """The resources that a plan was made with."""
-    return Resources.model_validate(dict(plan.resources))
+def settle_all(experiment: ExperimentDir) -> None:
+    """Find out what became of submissions whose command was killed; under the submission lock."""
+    for name in {s.executor for s in read_submissions(experiment)}:
+        EXECUTORS[name].settle(experiment)
+
+
+def read_resources(plan: Plan, *, changes: Mapping[str, Any] | None = None) -> Resources:
+    """The resources that a plan was made with, and those that are to differ."""
+    return Resources.model_validate({**plan.resources, **(changes or {})})
 
 
 @contextmanager
-def submitting(experiment: ExperimentDir) -> Iterator[None]:
+def submitting(experiment: ExperimentDir, *, timeout_s: float | None = None) -> Iterator[None]:
     """Hold the experiment's submission lock.
 
     Raises HpcexpError where another command holds it for long.
     """
     experiment.jobs_dir.mkdir(exist_ok=True)
+    wait_s = LOCK_TIMEOUT_S if timeout_s is None else timeout_s
     try:
-        with FileLock(experiment.submission_lock_path, timeout=LOCK_TIMEOUT_S):
+        with locked(experiment.submission_lock_path, timeout_s=wait_s):
             yield
-    except Timeout as error:
+    except LockedError as error:
         raise HpcexpError(
             f"{experiment.name}: another hpcexp command is submitting or cancelling its runs; "
             "try again in a minute"

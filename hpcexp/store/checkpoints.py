@@ -16,6 +16,12 @@ def list_checkpoints(run_dir: RunDir) -> list[Path]:
     return sorted(run_dir.checkpoints_dir.glob("attempt_*_step_*.pt"), reverse=True)
 
 
+def find_newest_step(run_dir: RunDir) -> int:
+    """The step of the newest checkpoint; 0 where there is none."""
+    newest = list_checkpoints(run_dir)[:1]
+    return int(newest[0].stem.rpartition("_")[2]) if newest else 0
+
+
 def claim_checkpoint(run_dir: RunDir, path: Path, *, attempt: int, step: int) -> None:
     """Give a checkpoint that an attempt continues from to that attempt as well.
 

@@ -230,13 +230,26 @@ class ExperimentDir:
         """Held while runs are chosen and submitted, so that two commands can't submit one twice."""
         return self.jobs_dir / ".lock"
 
-    def submitit_dir(self, submission_id: str) -> Path:
-        """submitit's pickles, scripts and logs of one submission; no `%j`, which arrays break."""
+    @property
+    def held_path(self) -> Path:
+        """There while bundles wait for room under the cluster's limits; jobs look for it."""
+        return self.jobs_dir / "held"
+
+    def submission_dir(self, submission_id: str) -> Path:
+        """The script and the logs of one submission."""
         return self.jobs_dir / submission_id
 
+    def script_path(self, submission_id: str) -> Path:
+        """What sbatch was given."""
+        return self.submission_dir(submission_id) / "submission.sh"
+
     def job_log_path(self, submission_id: str, index: int) -> Path:
-        """What a local job printed."""
-        return self.jobs_dir / submission_id / f"job_{index}.log"
+        """What a job printed, all starts of it."""
+        return self.submission_dir(submission_id) / f"job_{index}.log"
+
+    def not_requeued_path(self, submission_id: str, index: int) -> Path:
+        """Why a job with work left was not started again."""
+        return self.submission_dir(submission_id) / f"not_requeued_{index}"
 
     @property
     def plots_dir(self) -> Path:

@@ -17,7 +17,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,16 +213,13 @@ def _is_superseded_by_this_job(owner: Owner) -> bool:
 def _describe_this_process(*, token: int) -> Owner:
     environment = os.environ
     boot_id, pid_namespace = _read_machine()
-    job_id = environment.get("SLURM_JOB_ID", "")
-    if "SLURM_ARRAY_JOB_ID" in environment:
-        job_id = f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
     return Owner(
         token=token,
         id=uuid.uuid4().hex,
         host=socket.gethostname(),
         pid=os.getpid(),
         process_start=read_process_start(os.getpid()),
-        job_id=job_id,
+        job_id=find_job_id(environment),
         restart_count=int(environment.get("SLURM_RESTART_COUNT", "0")),
         acquired=time.time(),
         boot_id=boot_id,
@@ -237,6 +234,13 @@ def _read_machine() -> tuple[str, str]:
         return boot_id, os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (no path, but a name)
     except OSError:
         return "", ""
+
+
+def find_job_id(environment: Mapping[str, str]) -> str:
+    """The Slurm job that a process is part of, such as `77_3`; empty outside of any."""
+    if "SLURM_ARRAY_JOB_ID" in environment:
+        return f"{environment['SLURM_ARRAY_JOB_ID']}_{environment['SLURM_ARRAY_TASK_ID']}"
+    return environment.get("SLURM_JOB_ID", "")
 
 
 def read_process_start(pid: int) -> int | None:

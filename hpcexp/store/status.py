@@ -59,7 +59,8 @@ class RunStatus:
 
     `reason` is in words. `hint` is what a user may do about it. Times are in seconds since
     1970 (UTC). `metrics` are the newest values of the validation set, `machine` what must be
-    equal for equal bits: device, number of threads, torch's version.
+    equal for equal bits: device, number of threads, torch's version. `begun_step` is where the
+    attempt began, `deaths` how many attempts before it died without a word and got no further.
     """
 
     state: State = State.PENDING
@@ -79,6 +80,8 @@ class RunStatus:
     trained_s: float = 0.0
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
+    begun_step: int = 0
+    deaths: int = 0
 
     def replace(self, **changes: Any) -> RunStatus:
         """A copy with changes, updated now."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 from hpcexp.store.files import build_record, read_record, write_json
 from hpcexp.store.layout import ExperimentDir
@@ -21,12 +23,26 @@ class Driver:
     process_start: int | None
 
 
+class Stage(StrEnum):
+    """How far a submission got."""
+
+    HELD = "held"
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    GIVEN_UP = "given_up"
+
+
 @dataclass(frozen=True)
 class Submission:
-    """One call of an executor. Job i trains the runs of bundle i.
+    """One call of an executor. Job i trains the runs of bundle i, one after another.
 
     The record is written before the executor is called, with its unique `job_name`, so that
     jobs of a launch that was killed in between can be found; `job_ids` are filled in after.
+    A held submission waits for room under the cluster's limits. One that was given up was
+    never accepted: should a job of it turn up after all, it trains nothing.
+
+    `resources` are what its jobs ask for, where that is not what the plan says. `problem` is
+    why it is held or was given up.
     """
 
     id: str
@@ -36,6 +52,9 @@ class Submission:
     bundles: tuple[tuple[str, ...], ...]
     job_ids: tuple[str, ...] = ()
     driver: Driver | None = None
+    stage: Stage = Stage.SUBMITTED
+    resources: Mapping[str, Any] | None = None
+    problem: str = ""
 
 
 def make_submission(
@@ -45,6 +64,8 @@ def make_submission(
     executor: str,
     bundles: Sequence[Sequence[str]],
     driver: Driver | None = None,
+    stage: Stage = Stage.SUBMITTED,
+    resources: Mapping[str, Any] | None = None,
 ) -> Submission:
     """A new record. Its job name is unique on the cluster, and the same in a dry run.
 
@@ -59,6 +80,8 @@ def make_submission(
         created=time.time(),
         bundles=frozen,
         driver=driver,
+        stage=stage,
+        resources=resources,
     )
 
 
@@ -66,6 +89,11 @@ def write_submission(experiment: ExperimentDir, submission: Submission) -> None:
     """Write or replace a record."""
     experiment.jobs_dir.mkdir(exist_ok=True)
     write_json(experiment.submission_path(submission.id), dataclasses.asdict(submission))
+
+
+def number_next(submissions: Sequence[Submission]) -> int:
+    """The number of the next submission."""
+    return 1 + max((int(s.id.rpartition("_")[2]) for s in submissions), default=0)
 
 
 def read_submission(experiment: ExperimentDir, submission_id: str) -> Submission:
@@ -81,6 +109,7 @@ def read_submission(experiment: ExperimentDir, submission_id: str) -> Submission
         bundles=tuple(tuple(bundle) for bundle in read.bundles),
         job_ids=tuple(read.job_ids),
         driver=driver,
+        stage=Stage(read.stage),
     )
 
 
@@ -89,10 +118,12 @@ def read_submissions(experiment: ExperimentDir) -> list[Submission]:
     return [read_submission(experiment, p.stem) for p in experiment.iter_submission_paths()]
 
 
-def find_job(submissions: list[Submission], run_name: str) -> tuple[Submission, int] | None:
-    """The newest submission that holds a run, and the run's place in it."""
-    for submission in reversed(submissions):
-        for index, bundle in enumerate(submission.bundles):
-            if run_name in bundle:
-                return submission, index
-    return None
+def index_jobs(submissions: Iterable[Submission]) -> dict[str, tuple[Submission, int]]:
+    """The newest submission that holds each run, and the run's bundle in it."""
+    return {
+        name: (submission, index)
+        for submission in submissions
+        if submission.stage != Stage.GIVEN_UP
+        for index, bundle in enumerate(submission.bundles)
+        for name in bundle
+    }

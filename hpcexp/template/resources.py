@@ -118,6 +118,17 @@ class Resources(BaseModel):
     max_parallel: int | None = Field(
         default=None, ge=1, description="Most jobs of the experiment that run at the same time."
     )
+    max_jobs: int = Field(
+        default=1000,
+        ge=1,
+        description="Most jobs of one launch; where there are more runs, a job trains several, "
+        "one after another.",
+    )
+    max_restarts: int = Field(
+        default=100,
+        ge=0,
+        description="How often one job is started again after a time limit or a crash.",
+    )
 
     @field_validator("sbatch")
     @classmethod

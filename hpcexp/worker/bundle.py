@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from hpcexp.errors import RunOwnedError
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.submissions import read_submission
+from hpcexp.store.ownership import find_job_id, read_owner
+from hpcexp.store.submissions import Stage, Submission, read_submission
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.run import train_run
 
 logger = logging.getLogger("hpcexp.worker")
+
+POLL_EVERY_S = 5.0
 
 
 def run_bundle(experiment: ExperimentDir, submission_id: str, index: int) -> Interruption:
@@ -19,15 +25,68 @@ def run_bundle(experiment: ExperimentDir, submission_id: str, index: int) -> Int
     interruption = Interruption()
     start_logging()
     with interruption.noting_signals():
-        for name in read_submission(experiment, submission_id).bundles[index]:
-            if interruption.signal is not None:
-                break
-            train_run(
-                experiment.run(name),
-                interruption=interruption,
-                num_threads=find_num_threads(),
-            )
+        submission = read_submission(experiment, submission_id)
+        if reason := find_refusal(submission):
+            logger.warning("%s: nothing is trained", reason)
+            return interruption
+        owned = _train_all(experiment, submission.bundles[index], interruption)
+        _wait_for_owners(experiment, owned, interruption)
     return interruption
+
+
+def find_refusal(submission: Submission) -> str:
+    """Why this job must train nothing: nobody counts on it; empty where it may."""
+    if submission.stage == Stage.GIVEN_UP:
+        return f"{submission.id} was given up ({submission.problem})"
+    job_id = find_job_id(os.environ)
+    if submission.executor == "slurm" and submission.job_ids and job_id:
+        known = {job.partition("_")[0] for job in submission.job_ids}
+        if job_id.partition("_")[0] not in known:
+            return f"job {job_id} is not one of {submission.id}, whose jobs are {', '.join(known)}"
+    return ""
+
+
+def _train_all(
+    experiment: ExperimentDir, names: Sequence[str], interruption: Interruption
+) -> list[str]:
+    """Train runs; returns those that another process owns."""
+    owned = []
+    for name in names:
+        if interruption.signal is not None:
+            break
+        try:
+            train_run(
+                experiment.run(name), interruption=interruption, num_threads=find_num_threads()
+            )
+        except RunOwnedError as error:
+            logger.warning("%s", error)
+            owned.append(name)
+    return owned
+
+
+def _wait_for_owners(
+    experiment: ExperimentDir, names: Sequence[str], interruption: Interruption
+) -> None:
+    """Train what others own and do not train: until its owner shows life, or is known dead.
+
+    An owner that has died elsewhere looks alive until its heartbeat expires.
+    """
+    waiting = {name: _read_beat(experiment, name) for name in names}
+    while waiting and interruption.signal is None:
+        time.sleep(POLL_EVERY_S)
+        for name, beat in list(waiting.items()):
+            if _read_beat(experiment, name) == beat:
+                if not _train_all(experiment, [name], interruption):
+                    del waiting[name]
+            else:
+                logger.info("%s is trained by another process", name)
+                del waiting[name]
+
+
+def _read_beat(experiment: ExperimentDir, name: str) -> tuple[str, float] | None:
+    run_dir = experiment.run(name)
+    owner = read_owner(run_dir)
+    return None if owner is None else (owner.id, run_dir.owner_path.stat().st_mtime)
 
 
 def find_num_threads() -> int:

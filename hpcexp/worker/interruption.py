@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from hpcexp.store.status import State
+
 REASONS = {
     signal.SIGINT: "interrupted (Ctrl-C)",
     signal.SIGTERM: "asked to end (SIGTERM: cancelled, preempted or out of time)",
@@ -60,9 +62,18 @@ class Interruption:
         return REASONS[self.signal] if self.signal is not None else None
 
     @property
-    def wants_requeue(self) -> bool:
-        """Whether the job runs out of time and should be started again."""
+    def is_out_of_time(self) -> bool:
+        """Whether the job's time limit is near."""
         return self.signal == signal.SIGUSR2
+
+    @property
+    def state(self) -> State:
+        """What a run is that was stopped for this."""
+        if self.is_cancelled:
+            return State.CANCELLED
+        if self.is_out_of_time:
+            return State.TIMED_OUT
+        return State.INTERRUPTED
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.request(signal.Signals(number))

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcexp.errors import HpcexpError, SupersededError, UsageError
+from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError, UsageError
+from hpcexp.store.checkpoints import find_newest_step
 from hpcexp.store.experiment import RunConfig, read_run_config
 from hpcexp.store.layout import RunDir
 from hpcexp.store.ownership import Ownership, acquire
-from hpcexp.store.status import RunStatus, State, read_status
+from hpcexp.store.status import SETTLED, RunStatus, State, read_status, write_status
+from hpcexp.worker.heartbeat import beating
 from hpcexp.worker.interruption import Interruption
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpcexp.worker")
 
 CHECKPOINT_VARIABLE = "HPCEXP_CHECKPOINT_EVERY_S"
+MAX_DEATHS = 5
 EXACT = (State.COMPLETED, State.STOPPED)  # these end with an epoch
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
@@ -38,6 +41,8 @@ def train_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int) 
     A finished run is left as it is, as is one that another live process trains. An error
     of the run (a wrong shape, no memory, a full disk) is written down as `failed`, with its
     traceback in the log, and does not reach the caller: the next run of the bundle goes on.
+
+    Raises RunOwnedError where another process owns the run.
     """
     interruption.begin_run()
     try:
@@ -45,6 +50,8 @@ def train_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int) 
     except SupersededError as error:
         # Said to the job's log only: the attempt's lies in the run's directory.
         logger.warning("%s; stopping without another write", error)
+    except RunOwnedError:
+        raise
     except HpcexpError as error:
         logger.warning("%s", error)
     except Exception:
@@ -52,21 +59,22 @@ def train_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int) 
 
 
 def _train_unless_done(run_dir: RunDir, interruption: Interruption, num_threads: int) -> None:
-    if _is_done(run_dir):
+    if _is_settled(run_dir):
         return
     ownership = acquire(run_dir)
     # Looked at again: another attempt may have ended it just before it gave it up.
-    if not _is_done(run_dir):
-        with _logging_to(run_dir.log_path(ownership.attempt)):
+    if not _is_settled(run_dir):
+        with _logging_to(run_dir.log_path(ownership.attempt)), beating(ownership):
             _train_owned(ownership, read_status(run_dir), interruption, num_threads)
     ownership.release()
 
 
-def _is_done(run_dir: RunDir) -> bool:
+def _is_settled(run_dir: RunDir) -> bool:
+    """Also one that failed: a bundle that is started again must not try it again and again."""
     status = read_status(run_dir)
-    if status.is_finished:
-        logger.info("%s is %s already", run_dir.name, status.state)
-    return status.is_finished
+    if status.state in SETTLED:
+        logger.info("%s is %s already", run_dir.name, status.state.words)
+    return status.state in SETTLED
 
 
 def _train_owned(
@@ -82,9 +90,15 @@ def _train_owned(
         socket.gethostname(),
         os.getpid(),
     )
+    deaths = count_deaths(run_dir, status)
+    if deaths > MAX_DEATHS:
+        _give_up(ownership, status, deaths)
+        return
     status = status.replace(
         state=State.RUNNING,
         attempt=ownership.attempt,
+        deaths=deaths,
+        begun_step=find_newest_step(run_dir),
         reason="",
         hint="",
         host=ownership.owner.host,
@@ -104,7 +118,7 @@ def _train_owned(
         ownership.check()  # what a newer attempt caused by deleting our files is no failure
         logger.error("%s", traceback.format_exc())
         reason, hint = explain(error)
-        sink.end(state=State.FAILED, reason=reason, hint=hint)
+        sink.end(state=choose_failure(error), reason=reason, hint=hint)
     finally:
         sink.close()
 
@@ -177,9 +191,10 @@ def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) 
         "completed": State.COMPLETED,
         "stopped": State.STOPPED,
         "diverged": State.DIVERGED,
-        "interrupted": State.CANCELLED if interruption.is_cancelled else State.INTERRUPTED,
+        "interrupted": interruption.state,
     }
     hints = {
+        State.TIMED_OUT: "hpcexp resume continues it from here",
         State.INTERRUPTED: "hpcexp resume continues it from here",
         State.CANCELLED: "hpcexp resume RUN continues it from here",
     }
@@ -192,17 +207,58 @@ def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) 
         hint=hints.get(state, ""),
     )
     reason = f" ({status.reason})" if status.reason else ""
-    logger.info("%s after %d steps%s", status.state, status.step, reason)
+    logger.info("%s after %d steps%s", status.state.words, status.step, reason)
+
+
+def count_deaths(run_dir: RunDir, status: RunStatus) -> int:
+    """How often in a row the run's process has died without a word and without progress.
+
+    Killed by the kernel for its memory, or by a fault of its own, a run would die again
+    and again, and its job be started again and again.
+    """
+    if status.state != State.RUNNING:
+        return 0
+    made_progress = find_newest_step(run_dir) > status.begun_step
+    return 1 if made_progress else status.deaths + 1
+
+
+def _give_up(ownership: Ownership, status: RunStatus, deaths: int) -> None:
+    reason = (
+        f"its process died {deaths} times without a word after step {status.begun_step}: "
+        "out of memory, or killed from outside"
+    )
+    logger.error("%s", reason)
+    with ownership.writing():
+        write_status(
+            ownership.run_dir,
+            status.replace(
+                state=State.FAILED,
+                attempt=ownership.attempt,
+                reason=reason,
+                hint="hpcexp logs shows its last words; hpcexp retry --mem-gb asks for more memory",
+                ended=time.time(),
+            ),
+        )
+
+
+def choose_failure(error: Exception) -> State:
+    """Failed, or out of memory."""
+    return State.OUT_OF_MEMORY if _is_out_of_memory(error) else State.FAILED
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(m in str(error) for m in OUT_OF_MEMORY)
 
 
 def explain(error: Exception) -> tuple[str, str]:
     """What went wrong in words, and what to do about it."""
     text = str(error).strip().splitlines()
     first = text[0] if text else ""
-    if isinstance(error, MemoryError) or any(m in str(error) for m in OUT_OF_MEMORY):
+    if _is_out_of_memory(error):
+        where = "on the GPU" if "CUDA" in str(error) else "of the host"
         return (
-            f"out of memory: {first}" if first else "out of memory",
-            "ask for more with resources.mem_gb, or make the model or batch smaller",
+            f"out of memory {where}: {first}" if first else f"out of memory {where}",
+            "hpcexp retry --mem-gb asks for more, or make the model or batch smaller",
         )
     if isinstance(error, OSError) and error.strerror:
         name = f" ({error.filename})" if error.filename else ""

@@ -186,9 +186,9 @@ def test_a_run_that_fails_gives_exit_code_1_and_says_why_and_the_others_finish(
         "launch", "tiny.yaml", "--local", "--rand-inits", "1",
         "--set", "grid.rnn_width=[4, 10000000]", exit_code=1,
     )  # fmt: skip
-    assert "1 completed, 1 failed" in shown or "1 failed, 1 completed" in shown
+    assert "1 completed, 1 out of memory" in shown or "1 out of memory, 1 completed" in shown
     assert "out of memory" in shown
-    assert "resources.mem_gb" in shown
+    assert "--mem-gb" in shown
 
 
 def test_a_name_that_no_experiment_has_is_a_clear_error(hpcexp: CommandLine) -> None:

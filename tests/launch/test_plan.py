@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpcexp.launch.executors import EXECUTORS
-from hpcexp.launch.plan import make_bundles, make_plan, split_bundles
+from hpcexp.launch.plan import make_bundles, make_plan
 from hpcexp.template import load_template
 
 
@@ -25,16 +24,20 @@ def test_only_some_groups_may_be_planned(tmp_path: Path) -> None:
     assert [group.name for group in plan.groups] == ["rnn_width=6"]
 
 
-def test_arrays_stay_below_slurms_usual_limit_and_lose_no_run() -> None:
-    limit = EXECUTORS["slurm"].max_bundles
-    assert limit == 1000
-    names = [f"run_{i}" for i in range(2 * limit + 1)]
-    arrays = split_bundles(make_bundles(names), max_bundles=limit)
-    assert [len(array) for array in arrays] == [limit, limit, 1]
-    assert [name for array in arrays for bundle in array for name in bundle] == names
+def test_there_is_a_job_for_each_run_if_there_are_jobs_enough() -> None:
+    assert make_bundles(["a", "b"], num_jobs=1000) == [["a"], ["b"]]
+    assert make_bundles(["a", "b"]) == [["a"], ["b"]]
+    assert make_bundles([], num_jobs=10) == []
 
 
-def test_an_executor_without_a_limit_gets_everything_at_once_and_nothing_of_nothing() -> None:
-    bundles = make_bundles([f"run_{i}" for i in range(3000)])
-    assert split_bundles(bundles, max_bundles=None) == [bundles]
-    assert split_bundles([], max_bundles=None) == []
+def test_else_a_job_trains_several_of_all_groups_and_none_is_lost() -> None:
+    names = [f"group_{group}_rand_{rand}" for group in range(3) for rand in range(3)]
+    bundles = make_bundles(names, num_jobs=3)
+    assert sorted(name for bundle in bundles for name in bundle) == names
+    for bundle in bundles:
+        assert {name.rpartition("_rand")[0] for name in bundle} == {"group_0", "group_1", "group_2"}
+
+
+def test_jobs_differ_by_one_run_at_most() -> None:
+    bundles = make_bundles([f"run_{i}" for i in range(1001)], num_jobs=1000)
+    assert sorted({len(bundle) for bundle in bundles}) == [1, 2]

@@ -129,7 +129,7 @@ def test_the_quickstart_completes_sacct_agrees_and_it_can_be_plotted(
 def assert_script_is_what_the_dry_run_said(experiment: ExperimentDir, dry_run: str) -> None:
     """But for the time in the directory's name, and the hash of its place in the job's."""
     submission = read_submissions(experiment)[0]
-    script = next(experiment.submitit_dir(submission.id).glob("*submission.sh")).read_text()
+    script = experiment.script_path(submission.id).read_text()
     named = next(line for line in dry_run.splitlines() if "would make" in line)
     dry_name = named.split("/")[-2]
     dry_job = next(line for line in dry_run.splitlines() if "--job-name" in line).split("=")[1]
@@ -144,10 +144,10 @@ def test_one_run_fails_and_the_others_finish(hpcexp: CommandLine) -> None:
     template = hpcexp.write_template("memory.yaml", widths="[4, 10000000]", rand_inits=1)
     hpcexp("launch", template, "--slurm")
     experiment = hpcexp.newest()
-    statuses = wait_for(experiment, all_in(State.COMPLETED, State.FAILED))
+    statuses = wait_for(experiment, all_in(State.COMPLETED, State.OUT_OF_MEMORY))
     assert statuses["rnn_width=4_rand_0"].state == State.COMPLETED
     failed = statuses["rnn_width=10000000_rand_0"]
-    assert failed.state == State.FAILED
+    assert failed.state == State.OUT_OF_MEMORY
     assert "out of memory" in failed.reason
     status = hpcexp("status", "memory")
     assert "out of memory" in status
@@ -178,8 +178,8 @@ def test_cancel_ends_waiting_and_training_runs_and_resume_continues_them(
     wait_for(experiment, lambda s: s["rnn_width=4_rand_5"].state == State.COMPLETED)
 
 
-def test_a_worker_that_is_killed_is_told_from_one_that_trains_and_can_be_resumed(
-    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+def test_a_worker_that_is_killed_is_started_again_by_its_batch_shell(
+    hpcexp: CommandLine,
 ) -> None:
     template = hpcexp.write_template("killed.yaml", max_step=1500, rand_inits=1)
     hpcexp("launch", template, "--slurm")
@@ -187,10 +187,27 @@ def test_a_worker_that_is_killed_is_told_from_one_that_trains_and_can_be_resumed
     name = "rnn_width=4_rand_0"
     running = wait_for(experiment, lambda s: s[name].state == State.RUNNING and s[name].step > 0)
     subprocess.run(["kill", "-9", str(running[name].pid)], check=True)
+    ended = wait_for(experiment, all_in(State.COMPLETED))
+    assert ended[name].attempt == 2
+    assert "hpcexp: its worker died of signal 9; the job is started again" in (
+        experiment.job_log_path("submission_001", 0).read_text()
+    )
+    assert len(read_submissions(experiment)) == 1
+
+
+def test_a_worker_that_is_killed_and_may_not_be_started_again_can_be_resumed(
+    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+) -> None:
+    template = hpcexp.write_template("killed.yaml", max_step=1500, rand_inits=1)
+    hpcexp("launch", template, "--slurm", "--set", "resources.max_restarts=0")
+    experiment = hpcexp.newest()
+    name = "rnn_width=4_rand_0"
+    running = wait_for(experiment, lambda s: s[name].state == State.RUNNING and s[name].step > 0)
+    subprocess.run(["kill", "-9", str(running[name].pid)], check=True)
     wait_for_accounting(slurm_cluster, read_submissions(experiment)[0].job_name)
     status = hpcexp("status", "killed")
-    assert "lost" in status
-    assert "FAILED" in status
+    assert "lost: its process was killed by signal 9 on n" in status
+    assert "not started again: started again 0 times, the most that the template" in status
     assert "hpcexp resume" in status
     hpcexp("resume", "killed", "--slurm")
     wait_for(experiment, all_in(State.COMPLETED))
@@ -224,7 +241,7 @@ def test_what_a_template_asks_for_reaches_the_job(
     assert second.started is not None
     assert first.ended < second.started
     submission = read_submissions(experiment)[0]
-    script = next(experiment.submitit_dir(submission.id).glob("*submission.sh")).read_text()
+    script = experiment.script_path(submission.id).read_text()
     assert "#SBATCH --comment='from the template'" in script
     jobs = wait_for_accounting(slurm_cluster, submission.job_name)
     assert [job["NodeList"] for job in jobs] == ["n1", "n1"]

@@ -35,7 +35,7 @@ def test_submissions_are_listed_in_their_order_and_other_files_are_not(tmp_path:
     for name in ("submission_002.json", "submission_010.json", "submission_001.json"):
         (experiment.jobs_dir / name).touch()
     experiment.submission_lock_path.touch()
-    experiment.submitit_dir("submission_001").mkdir()
+    experiment.submission_dir("submission_001").mkdir()
     (experiment.jobs_dir / ".submission_003.json.0a.tmp").touch()
     found = [path.name for path in experiment.iter_submission_paths()]
     assert found == ["submission_001.json", "submission_002.json", "submission_010.json"]

@@ -27,6 +27,8 @@ FULL = RunStatus(
     trained_s=0.25,
     metrics={"loss": 0.5, "loss.kld": None},
     machine={"device": "cpu", "num_threads": 1},
+    begun_step=9,
+    deaths=2,
 )
 
 

@@ -8,9 +8,11 @@ from hpcexp.errors import HpcexpError
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import (
     Driver,
+    Stage,
     Submission,
-    find_job,
+    index_jobs,
     make_submission,
+    number_next,
     read_submission,
     read_submissions,
     write_submission,
@@ -59,10 +61,19 @@ def test_job_names_differ_between_submissions_and_between_places(
 def test_a_run_is_found_in_the_newest_submission_that_holds_it(experiment: ExperimentDir) -> None:
     first = submit(experiment, 1, [["a"], ["b"], ["c"]])
     second = submit(experiment, 2, [["x", "b"]])
-    submissions = read_submissions(experiment)
-    assert find_job(submissions, "c") == (first, 2)
-    assert find_job(submissions, "b") == (second, 0)
-    assert find_job(submissions, "z") is None
+    given_up = dataclasses.replace(submit(experiment, 3, [["c"]]), stage=Stage.GIVEN_UP)
+    write_submission(experiment, given_up)
+    jobs = index_jobs(read_submissions(experiment))
+    assert jobs["c"] == (first, 2)
+    assert jobs["b"] == (second, 0)
+    assert "z" not in jobs
+
+
+def test_submissions_are_numbered_also_where_one_is_gone(experiment: ExperimentDir) -> None:
+    assert number_next([]) == 1
+    submit(experiment, 1, [["a"]])
+    third = submit(experiment, 3, [["b"]])
+    assert number_next([third]) == 4
 
 
 def test_a_damaged_record_is_an_error_in_words(experiment: ExperimentDir) -> None:

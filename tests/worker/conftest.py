@@ -23,7 +23,7 @@ from hpcexp.store.experiment import create_experiment, read_plan
 from hpcexp.store.files import read_json, write_json
 from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.metrics import MetricsTable, read_metrics
-from hpcexp.store.status import RunStatus, read_status
+from hpcexp.store.status import RunStatus, State, read_status, write_status
 from hpcexp.store.submissions import make_submission, write_submission
 from hpcexp.template import load_template
 from hpcexp.train.checkpoint import read_checkpoint
@@ -74,6 +74,11 @@ def train_here(run_dir: RunDir, interruption: Interruption | None = None) -> Run
     """Train a run in this process; its status afterwards."""
     train_run(run_dir, interruption=interruption or Interruption(), num_threads=1)
     return read_status(run_dir)
+
+
+def ask_for(run_dir: RunDir) -> None:
+    """Make a run that has ended ready to be trained again, as `hpcexp resume` does."""
+    write_status(run_dir, read_status(run_dir).replace(state=State.PENDING))
 
 
 class InterruptAfter(Interruption):

@@ -26,7 +26,7 @@ def test_afterwards_signals_do_what_they_did_before() -> None:
 
 def test_nothing_is_a_reason_to_stop_at_first(interruption: Interruption) -> None:
     assert interruption.reason is None
-    assert not interruption.wants_requeue
+    assert not interruption.is_out_of_time
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_a_signal_is_noted_and_ends_nothing_by_itself(
     os.kill(os.getpid(), number)
     assert interruption.signal == number
     assert words in (interruption.reason or "")
-    assert interruption.wants_requeue == requeue
+    assert interruption.is_out_of_time == requeue
 
 
 def test_the_first_signal_is_the_reason(interruption: Interruption) -> None:
     os.kill(os.getpid(), signal.SIGUSR2)
     os.kill(os.getpid(), signal.SIGTERM)
-    assert interruption.wants_requeue
+    assert interruption.is_out_of_time
 
 
 def test_a_cancelled_run_does_not_cancel_the_next_but_a_signal_stays() -> None:

@@ -19,9 +19,11 @@ from hpcexp.store.layout import RunDir
 from hpcexp.store.metrics import read_metrics
 from hpcexp.store.ownership import read_live_owner
 from hpcexp.store.status import RunStatus, State, read_status
+from hpcexp.worker.exit_codes import ASK_SLURM
 from tests.worker.conftest import (
     LONG,
     Worker,
+    ask_for,
     assert_equal_metrics,
     assert_equal_runs,
     list_hidden,
@@ -134,7 +136,7 @@ def story(tmp_path_factory: pytest.TempPathFactory, workers: StartWorker) -> Sto
     worker.wait_until(lambda: newest_step(run_dir) > 0, "the first checkpoint")
     wait_a_moment(run_dir)
     worker.send(signal.SIGTERM)
-    assert worker.join() == 0
+    assert worker.join() == ASK_SLURM
     after_sigterm, step_of_sigterm = read_status(run_dir), newest_step(run_dir)
 
     worker = workers(experiment, checkpoint_every_s=OFTEN_S)
@@ -208,9 +210,9 @@ def test_a_run_that_fails_says_why_and_the_next_run_of_its_bundle_goes_on(
     worker = workers(experiment)
     assert worker.join() == 0
     status = read_status(failing)
-    assert (status.state, status.attempt) == (State.FAILED, 1)
-    assert status.reason.startswith("out of memory: ")
-    assert "resources.mem_gb" in status.hint
+    assert (status.state, status.attempt) == (State.OUT_OF_MEMORY, 1)
+    assert status.reason.startswith("out of memory of the host: ")
+    assert "--mem-gb" in status.hint
     log = failing.log_path(1).read_text()
     assert "Traceback (most recent call last)" in log
     assert "RuntimeError" in log
@@ -219,6 +221,8 @@ def test_a_run_that_fails_says_why_and_the_next_run_of_its_bundle_goes_on(
     assert_equal_metrics(read_metrics(good.path), read_metrics(reference.path))
 
     before = take_snapshot(good.path)
+    assert train_here(failing).attempt == 1
+    ask_for(failing)
     assert train_here(failing).attempt == 2
     train_here(good)
     assert "Traceback" in failing.log_path(2).read_text()

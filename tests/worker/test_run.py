@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.errors import HpcexpError, RunOwnedError, UsageError
 from hpcexp.store.checkpoints import list_checkpoints
 from hpcexp.store.experiment import read_run_config
 from hpcexp.store.layout import ExperimentDir, RunDir
@@ -31,6 +31,7 @@ from tests.store.test_ownership import ACQUIRE_AND_WAIT
 from tests.worker.conftest import (
     LONG,
     InterruptAfter,
+    ask_for,
     assert_equal_runs,
     list_hidden,
     make_run,
@@ -199,6 +200,8 @@ def test_a_run_that_is_cancelled_while_it_trains_keeps_a_checkpoint(
     assert newest_step(run_dir) == status.step
     assert interruption.signal is None
     run_dir.cancel_path.unlink()
+    assert train_here(run_dir).state == State.CANCELLED
+    ask_for(run_dir)
     assert train_here(run_dir, InterruptAfter(1)).step == status.step + 1
 
 
@@ -285,9 +288,9 @@ def test_a_run_that_another_live_process_trains_is_left_alone(
     assert other.stdout is not None
     assert other.stdout.readline() == "1\n"
     before = take_snapshot(run_dir.path)
-    train_here(run_dir)
+    with pytest.raises(RunOwnedError, match=f"already being trained by process {other.pid}"):
+        train_here(run_dir)
     assert take_snapshot(run_dir.path) == before
-    assert f"{run_dir.name}: already being trained by process {other.pid}" in caplog.text
 
 
 # ------------------------------------------------------------------------------- superseded
@@ -348,6 +351,8 @@ def test_what_the_file_system_refuses_is_the_reason_of_a_failed_run(
     assert "FileExistsError" in read_log(run_dir, 1)
     assert read_live_owner(run_dir) is None
     run_dir.checkpoints_dir.unlink()
+    assert train_here(run_dir).state == State.FAILED
+    ask_for(run_dir)
     assert train_here(run_dir).state == State.COMPLETED
     assert_equal_runs(run_dir, reference)
 
@@ -378,7 +383,7 @@ def test_a_node_without_a_working_torch_fails_its_run_in_words(
 def test_an_end_that_cannot_be_written_down_does_not_reach_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def write_while_running(run_dir: RunDir, status: RunStatus) -> None:
+    def write_while_running(run_dir: RunDir, status: RunStatus, **_: bool) -> None:
         if status.state != State.RUNNING:
             raise OSError(errno.ENOSPC, "No space left on device")
         write_status(run_dir, status)
@@ -405,13 +410,17 @@ def test_a_damaged_run_is_left_as_it_is_and_does_not_reach_the_next_run(
 @pytest.mark.parametrize(
     ("error", "reason", "hint"),
     [
-        (MemoryError(), "out of memory", "resources.mem_gb"),
+        (MemoryError(), "out of memory of the host", "--mem-gb"),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 4 bytes\nmore"),
-            "out of memory: DefaultCPUAllocator: can't allocate memory: you tried 4 bytes",
-            "resources.mem_gb",
+            "out of memory of the host: DefaultCPUAllocator: can't allocate memory: you tried 4 ",
+            "--mem-gb",
         ),
-        (RuntimeError("CUDA out of memory. Tried 2 GiB"), "out of memory: CUDA out", "mem_gb"),
+        (
+            RuntimeError("CUDA out of memory. Tried 2 GiB"),
+            "out of memory on the GPU: CUDA out",
+            "--mem-gb",
+        ),
         (
             OSError(errno.ENOSPC, "No space left on device", "a.pt"),
             "No space left on device (a.pt)",

@@ -1,0 +1,148 @@
+"""Why a run is silent: what its job says about it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime
+
+from hpcexp.launch.slurm.queue import Job, QueueAnswer
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.ownership import read_process_start
+from hpcexp.store.status import CUT_SHORT, RunStatus, State
+from hpcexp.store.submissions import Stage, Submission
+
+RESUME = "hpcexp resume {experiment} continues it from its last checkpoint"
+RESUME_CANCELLED = "hpcexp resume {experiment} {run} trains it after all"
+RETRY = "hpcexp retry {experiment} {run} --mem-gb {mem_gb} tries again with more memory"
+LOGS = "hpcexp logs {experiment} {run} shows what its job printed"
+
+
+def explain_silence(
+    experiment: ExperimentDir,
+    status: RunStatus,
+    place: tuple[Submission, int] | None,
+    answer: QueueAnswer,
+) -> RunStatus:
+    """The status of a run whose own directory does not say what becomes of it."""
+    if place is None:
+        return _settle(status, reason="it was never handed to a job")
+    submission, index = place
+    if submission.executor != "slurm":
+        return _explain_local(status, submission)
+    job = answer.live.get((submission.job_name, index))
+    if job is not None:
+        return _explain_live(status, job)
+    if not answer.is_known:
+        since = _describe_time(status.updated or submission.created)
+        return status.explain(
+            reason=f"unknown since {since}: squeue did not answer ({answer.problem})"
+        )
+    if submission.stage == Stage.HELD:
+        return status.explain(reason=f"held: {submission.problem}")
+    ended = answer.ended.get((submission.job_name, index))
+    explained = (
+        _settle(status, reason=_describe_missing(submission))
+        if ended is None
+        else _explain_ended(status, ended)
+    )
+    return _add_note(experiment, explained, submission, index)
+
+
+def _explain_local(status: RunStatus, submission: Submission) -> RunStatus:
+    if status.state != State.RUNNING and is_driver_alive(submission):
+        reason = "waits for its turn on this machine"
+        return status.explain(state=State.SUBMITTED, reason=reason, hint="")
+    return _settle(status, reason="killed, or its launcher ended")
+
+
+def _explain_live(status: RunStatus, job: Job) -> RunStatus:
+    before = f"{status.state.words} at step {status.step}; " if status.state in CUT_SHORT else ""
+    if job.is_waiting:
+        why = f" ({job.reason})" if job.reason and job.reason != "None" else ""
+        return status.explain(
+            state=State.SUBMITTED, reason=f"{before}waits in the queue{why}", hint=""
+        )
+    if status.state == State.RUNNING:
+        before = f"its process died at step {status.step}; "
+    reason = f"{before}its job is {job.state.lower()}" + (f" on {job.node}" if job.node else "")
+    return status.explain(state=State.SUBMITTED, reason=reason, hint="")
+
+
+def _describe_missing(submission: Submission) -> str:
+    if submission.stage == Stage.SUBMITTING:
+        return "its command was killed before sbatch accepted its job"
+    return "its job has left the queue, and accounting does not say how it ended"
+
+
+def _explain_ended(status: RunStatus, job: Job) -> RunStatus:
+    """By how its job ended. What the run itself wrote down last is more exact, if it could."""
+    on = f" on {job.node}" if job.node else ""
+    at = f" after step {status.step}" if status.step else ""
+    signal = job.signal or (job.exit_code - 128 if job.exit_code > 128 else 0)
+    if job.state in ("TIMEOUT", "DEADLINE"):
+        return status.explain(
+            state=State.TIMED_OUT, reason=f"its job's time was up{at}", hint=RESUME
+        )
+    if job.state == "PREEMPTED":
+        return status.explain(
+            state=State.PREEMPTED, reason=f"its job was preempted{on}{at}", hint=RESUME
+        )
+    if job.state in ("NODE_FAIL", "BOOT_FAIL"):
+        reason = f"node {job.node or 'unknown'} failed{at} ({job.state})"
+        return status.explain(state=State.NODE_FAILURE, reason=reason, hint=RESUME)
+    if job.state == "OUT_OF_MEMORY":
+        reason = f"out of memory of the host: the kernel killed its process{on}{at}"
+        return status.explain(state=State.OUT_OF_MEMORY, reason=reason, hint=RETRY)
+    if job.state in ("CANCELLED", "REVOKED"):
+        by = job.reason.partition(" ")[2]
+        reason = f"its job was {job.state.lower()}{f' {by}' if by else ''}{at}, not with hpcexp"
+        return status.explain(state=State.CANCELLED, reason=reason, hint=RESUME_CANCELLED)
+    if status.state in CUT_SHORT:
+        return status.explain(hint=RESUME)
+    if signal:
+        reason = f"its process was killed by signal {signal}{on}{at}"
+        return status.explain(state=State.LOST, reason=reason, hint=RESUME)
+    if status.state == State.RUNNING:
+        return _settle(status, reason=f"its job ended as {job.state}{on}")
+    if job.exit_code:
+        reason = f"its job ended with exit code {job.exit_code}{on} before the run began"
+        return status.explain(state=State.FAILED, reason=reason, hint=LOGS)
+    return _settle(status, reason=f"its job ended as {job.state} without it")
+
+
+def _settle(status: RunStatus, *, reason: str) -> RunStatus:
+    """Nobody works on the run: it is as it was, or lost if it claims to be running."""
+    if status.state == State.RUNNING:
+        reason = f"its process is gone ({reason})"
+        return status.explain(state=State.LOST, reason=reason, hint=RESUME)
+    return status.explain(reason=status.reason or reason, hint=RESUME)
+
+
+def _add_note(
+    experiment: ExperimentDir, status: RunStatus, submission: Submission, index: int
+) -> RunStatus:
+    """Why its job was not started again, if the batch shell wrote that down."""
+    try:
+        note = experiment.not_requeued_path(submission.id, index).read_text(errors="replace")
+    except OSError:
+        return status
+    return status.explain(reason=f"{status.reason}; not started again: {' '.join(note.split())}")
+
+
+def _describe_time(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds)
+    is_today = moment.date() == datetime.now().date()
+    return moment.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
+
+
+def is_driver_alive(submission: Submission) -> bool:
+    """Whether the launcher of a local submission may be at work; one elsewhere may always be."""
+    driver = submission.driver
+    if driver is None:
+        return False
+    if driver.host != socket.gethostname():
+        return True
+    if driver.pid == os.getpid():
+        return True
+    return read_process_start(driver.pid) == driver.process_start is not None

@@ -1,0 +1,1 @@
+"""Slurm: scripts, limits, submission, and what the cluster says of our jobs."""

@@ -1,0 +1,89 @@
+"""Job arrays on Slurm."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+
+from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.launch.executor import Executor, LaunchOptions, describe_needs, spell_count
+from hpcexp.launch.slurm.commands import run_command
+from hpcexp.launch.slurm.hand_over import hand_over, settle, submit_held
+from hpcexp.launch.slurm.script import write_script
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.submissions import Submission
+from hpcexp.template import Resources
+
+MAX_IDS_PER_CALL = 500
+
+
+def has_slurm() -> bool:
+    """Whether jobs can be submitted here: a login node of a cluster, not one of its jobs."""
+    commands_exist = all(shutil.which(name) for name in ("sbatch", "srun", "squeue"))
+    return commands_exist and "SLURM_JOB_ID" not in os.environ
+
+
+class SlurmExecutor(Executor):
+    """A job array, one element for each bundle."""
+
+    is_detached = True
+
+    def check(self) -> None:
+        """Raise UsageError where there is no Slurm."""
+        if not all(shutil.which(name) for name in ("sbatch", "srun")):
+            raise UsageError(
+                "there is no Slurm on this machine (no sbatch on PATH): nothing was created; "
+                "train here with --local, or log in to the cluster"
+            )
+
+    def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:
+        """What a launch would do, in a line for people."""
+        del options
+        num_jobs = min(num_runs, resources.max_jobs)
+        runs = "" if num_jobs == num_runs else f" of up to {-(-num_runs // num_jobs)} runs each"
+        where = f"partition {resources.partition}" if resources.partition else "default partition"
+        return (
+            f"would submit  {spell_count(num_jobs, 'job')}{runs} in 1 array, {where}, "
+            f"{describe_needs(resources)}, {resources.timeout} each"
+        )
+
+    def write_script(
+        self, experiment: ExperimentDir, submission: Submission, resources: Resources
+    ) -> str:
+        """The script that sbatch would get, without a Slurm at hand."""
+        return write_script(experiment, submission, resources)
+
+    def settle(self, experiment: ExperimentDir) -> None:
+        """Find out what became of submissions whose command was killed."""
+        settle(experiment)
+
+    def submit_held(self, experiment: ExperimentDir, resources: Resources) -> list[Submission]:
+        """Submit what waits for room under the cluster's limits, as far as there is room."""
+        return submit_held(experiment, resources) if experiment.held_path.exists() else []
+
+    def submit(
+        self,
+        experiment: ExperimentDir,
+        run_names: Sequence[str],
+        resources: Resources,
+        *,
+        is_changed: bool,
+    ) -> list[Submission]:
+        """Submit runs; returns the records.
+
+        Raises UsageError where there is no Slurm, HpcexpError where sbatch refuses.
+        """
+        self.check()
+        return hand_over(experiment, run_names, resources, is_changed=is_changed)
+
+
+def cancel_jobs(job_ids: Sequence[str]) -> None:
+    """Cancel jobs; those that have ended already are no error.
+
+    Raises HpcexpError where Slurm does not answer.
+    """
+    for start in range(0, len(job_ids), MAX_IDS_PER_CALL):
+        done = run_command("scancel", "--quiet", *job_ids[start : start + MAX_IDS_PER_CALL])
+        if not done.is_ok and "Invalid job id" not in done.stderr:
+            raise HpcexpError(f"scancel failed: {done.problem}")

@@ -1,0 +1,185 @@
+"""Runs to bundles, bundles to arrays, within what the cluster allows.
+
+There are never more jobs than it allows: where there are more runs, a job trains several, one
+after another, and asks to be started again when its time is up. Where there is room for some
+of the jobs only, the others are held, and submitted by the jobs that end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from hpcexp.errors import HpcexpError
+from hpcexp.launch.plan import make_bundles
+from hpcexp.launch.slurm.limits import Limits, ask_limits
+from hpcexp.launch.slurm.queue import ask_array
+from hpcexp.launch.slurm.sbatch import (
+    NoRoomError,
+    RefusedError,
+    give_up,
+    mark_submitted,
+    submit,
+)
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.submissions import (
+    Stage,
+    Submission,
+    index_jobs,
+    make_submission,
+    number_next,
+    read_submissions,
+    write_submission,
+)
+from hpcexp.template import Resources
+
+Bundles = Sequence[Sequence[str]]
+
+
+def hand_over(
+    experiment: ExperimentDir,
+    run_names: Sequence[str],
+    resources: Resources,
+    *,
+    is_changed: bool = False,
+) -> list[Submission]:
+    """Submit runs under the submission lock; returns what was submitted and what is held.
+
+    `is_changed` says that the resources are not those of the plan.
+    Raises NoRoomError where not a single job can be submitted now: then nothing is.
+    """
+    limits = ask_limits(qos=resources.qos)
+    bundles = make_bundles(run_names, num_jobs=choose_num_jobs(resources, limits))
+    room = len(bundles) if limits.room is None else limits.room
+    return _submit_within(experiment, bundles, resources, room=room, is_changed=is_changed)
+
+
+def choose_num_jobs(resources: Resources, limits: Limits) -> int:
+    """The most jobs that a launch may ever have in the queue."""
+    allowed = [resources.max_jobs, limits.max_array_size]
+    if limits.max_submit_jobs is not None:
+        allowed.append(limits.max_submit_jobs)
+    return max(1, min(allowed))
+
+
+def _submit_within(
+    experiment: ExperimentDir,
+    bundles: Bundles,
+    resources: Resources,
+    *,
+    room: int,
+    is_changed: bool,
+) -> list[Submission]:
+    """Submit as many bundles as there is room for, and hold the rest.
+
+    Limits that the cluster did not tell show in its refusals: then half of it is tried.
+    """
+    settings = resources.model_dump(mode="json") if is_changed else None
+    problem = "as many jobs as the cluster allows are in the queue"
+    while room > 0:
+        first, rest = bundles[:room], bundles[room:]
+        # Held before it is submitted: a command that is killed in between loses none.
+        held = [_record(experiment, rest, Stage.HELD, settings, problem)] if rest else []
+        submission = _record(experiment, first, Stage.SUBMITTING, settings, "")
+        try:
+            submitted = submit(experiment, submission, resources)
+        except (NoRoomError, RefusedError) as error:
+            for record in held:
+                give_up(experiment, record, "its other part was refused")
+            if isinstance(error, RefusedError):
+                raise
+            problem, room = str(error), len(first) // 2
+        else:
+            mark_held(experiment)
+            return [submitted, *held]
+    mark_held(experiment)
+    raise NoRoomError(
+        f"no job can be submitted now: {problem}\n"
+        f"the experiment is kept; when some of your jobs have ended: hpcexp resume "
+        f"{experiment.name}"
+    )
+
+
+def _record(
+    experiment: ExperimentDir,
+    bundles: Bundles,
+    stage: Stage,
+    resources: dict[str, object] | None,
+    problem: str,
+) -> Submission:
+    record = make_submission(
+        experiment,
+        number=number_next(read_submissions(experiment)),
+        executor="slurm",
+        bundles=bundles,
+        stage=stage,
+        resources=resources,
+    )
+    record = dataclasses.replace(record, problem=problem)
+    write_submission(experiment, record)
+    return record
+
+
+def mark_held(experiment: ExperimentDir) -> None:
+    """Let jobs know whether bundles are held: a file that they look for when they end."""
+    if any(s.stage == Stage.HELD for s in read_submissions(experiment)):
+        experiment.held_path.touch()
+    else:
+        experiment.held_path.unlink(missing_ok=True)
+
+
+def submit_held(experiment: ExperimentDir, plan_resources: Resources) -> list[Submission]:
+    """Submit what is held, as far as there is room now; to be called under the submission lock."""
+    submitted: list[Submission] = []
+    for record in read_submissions(experiment):
+        if record.stage != Stage.HELD:
+            continue
+        resources = (
+            plan_resources
+            if record.resources is None
+            else Resources.model_validate(dict(record.resources))
+        )
+        bundles = _list_own_bundles(experiment, record)
+        limits = ask_limits(qos=resources.qos)
+        room = len(bundles) if limits.room is None else limits.room
+        try:
+            submitted += _submit_within(
+                experiment,
+                bundles,
+                resources,
+                room=room,
+                is_changed=record.resources is not None,
+            )
+        except NoRoomError:
+            break
+        give_up(experiment, record, "submitted in parts")
+    mark_held(experiment)
+    return [s for s in submitted if s.stage == Stage.SUBMITTED]
+
+
+def _list_own_bundles(experiment: ExperimentDir, record: Submission) -> list[Sequence[str]]:
+    """Bundles that no newer record has: a command may have been killed while it split this one."""
+    newest = index_jobs(read_submissions(experiment))
+    return [b for b in record.bundles if all(newest[name][0].id == record.id for name in b)]
+
+
+def settle(experiment: ExperimentDir) -> None:
+    """Find out what became of submissions whose command was killed; under the submission lock.
+
+    Jobs that are in the queue, or have been, are adopted by their unique name; a submission
+    without any is given up.
+    Raises HpcexpError where Slurm does not answer.
+    """
+    for record in read_submissions(experiment):
+        if record.stage != Stage.SUBMITTING:
+            continue
+        answer = ask_array(record)
+        if answer is None:
+            raise HpcexpError(
+                f"{experiment.name}: a command was killed while it submitted, and squeue does not "
+                "answer: its jobs may be in the queue. Try again when `squeue --me` works"
+            )
+        if answer:
+            mark_submitted(experiment, record, answer)
+        else:
+            give_up(experiment, record, "its command was killed before sbatch accepted it")

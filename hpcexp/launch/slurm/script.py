@@ -1,0 +1,138 @@
+"""The script that sbatch gets: submitit's, around our own worker.
+
+No pickle is written: a job needs only the experiment's path, its submission and its index in
+the array, which all exist before sbatch is called. A launch that is killed at any moment
+leaves jobs that can train.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Any
+
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.submissions import Submission
+from hpcexp.template import Resources
+from hpcexp.worker.exit_codes import ASK_SLURM, START_AGAIN
+
+MIN_SIGNAL_DELAY_S, MAX_SIGNAL_DELAY_S = 20, 120
+
+# Run by the batch shell when the worker has ended, which must work also where it was killed
+# and where Python cannot start any more. Slurm itself starts a job again only if it was
+# preempted or lost its node.
+AFTER_THE_WORKER = """
+hpcexp_code=$?
+hpcexp_job="${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
+hpcexp_note=%(folder)s/not_requeued_"${SLURM_ARRAY_TASK_ID}"
+hpcexp_why=
+case $hpcexp_code in
+  0) ;;
+  %(start_again)d) hpcexp_why="its time limit is near" ;;
+  %(ask_slurm)d)  # asked to end: preempted, unless somebody cancelled it
+    case "$(squeue --noheader --jobs="$hpcexp_job" --format=%%T)" in
+      RUNNING) hpcexp_why="it was asked to end, and not cancelled" ;;
+    esac ;;
+  130|143) ;;  # asked to end before the worker could listen
+  *) if [ $hpcexp_code -gt 128 ]; then
+       hpcexp_why="its worker died of signal $((hpcexp_code - 128))"
+     fi ;;
+esac
+rm -f "$hpcexp_note"
+if [ -n "$hpcexp_why" ]; then
+  if [ "${SLURM_RESTART_COUNT:-0}" -ge %(max_restarts)d ]; then
+    echo "started again ${SLURM_RESTART_COUNT} times, the most that the template allows" \\
+      > "$hpcexp_note"
+  elif scontrol requeue "$hpcexp_job" 2> "$hpcexp_note"; then
+    rm -f "$hpcexp_note"
+    echo "hpcexp: $hpcexp_why; the job is started again"
+    sleep 60  # until Slurm ends this start of it
+  fi
+  if [ -e "$hpcexp_note" ]; then
+    echo "hpcexp: $hpcexp_why; not started again: $(cat "$hpcexp_note")"
+  fi
+elif [ -e %(held)s ]; then
+  %(python)s -m hpcexp.launch.slurm.held %(experiment)s
+fi
+exit $hpcexp_code
+"""
+
+
+def write_script(experiment: ExperimentDir, submission: Submission, resources: Resources) -> str:
+    """The text for sbatch: an array with one element for each bundle."""
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
+    place = ExperimentDir(type(experiment.path)(os.path.abspath(experiment.path)))  # noqa: PTH100
+    folder = place.submission_dir(submission.id)
+    worker = [sys.executable, "-u", "-m", "hpcexp.worker", str(place.path), submission.id]
+    text: str = _make_sbatch_string(
+        command=shlex.join(worker),
+        folder=folder,
+        map_count=len(submission.bundles),
+        **to_submitit_parameters(resources, submission, log=str(folder / "job_%a.log")),
+        teardown=_write_teardown(place, submission, resources),
+    )
+    return text
+
+
+def _write_teardown(
+    experiment: ExperimentDir, submission: Submission, resources: Resources
+) -> list[str]:
+    values = {
+        "folder": shlex.quote(str(experiment.submission_dir(submission.id))),
+        "held": shlex.quote(str(experiment.held_path)),
+        "experiment": shlex.quote(str(experiment.path)),
+        "python": shlex.quote(sys.executable),
+        "start_again": START_AGAIN,
+        "ask_slurm": ASK_SLURM,
+        "max_restarts": resources.max_restarts,
+    }
+    return (AFTER_THE_WORKER.strip() % values).splitlines()
+
+
+def to_submitit_parameters(
+    resources: Resources, submission: Submission, *, log: str
+) -> dict[str, Any]:
+    """Our resources in submitit's and sbatch's words; `log` is where a job prints."""
+    options = {
+        "partition": resources.partition,
+        "account": resources.account,
+        "qos": resources.qos,
+        "constraint": resources.constraint,
+        "exclude": ",".join(resources.exclude) or None,
+        "gpus_per_node": resources.gpus or None,
+        "setup": list(resources.setup) or None,
+    }
+    return {
+        "job_name": submission.job_name,
+        "time": resources.timeout_min,
+        "mem": f"{resources.mem_gb}GB",
+        "cpus_per_task": resources.cpus,
+        "nodes": 1,
+        "ntasks_per_node": 1,
+        # Slurm's own default throttles nothing; submitit's is 256.
+        "array_parallelism": resources.max_parallel or len(submission.bundles),
+        "signal_delay_s": choose_signal_delay_s(resources.timeout_min),
+        "stderr_to_stdout": True,
+        "wckey": None,  # submitit's default is refused by clusters that check keys
+        # Since Slurm 22.05 srun does not inherit --cpus-per-task.
+        "srun_args": [
+            f"--output={log}",
+            "--open-mode=append",
+            f"--cpus-per-task={resources.cpus}",
+        ],
+        "additional_parameters": {"output": log, **_choose_other_options(resources)},
+        **{name: value for name, value in options.items() if value is not None},
+    }
+
+
+def _choose_other_options(resources: Resources) -> dict[str, str | int | bool]:
+    given = {name.replace("_", "-"): value for name, value in resources.sbatch.items()}
+    return given if "no-requeue" in given else {"requeue": True, **given}
+
+
+def choose_signal_delay_s(timeout_min: int) -> int:
+    """How long before the time limit a job is told: a fifth of it, 20 s to 2 minutes."""
+    return min(MAX_SIGNAL_DELAY_S, max(MIN_SIGNAL_DELAY_S, timeout_min * 60 // 5))

@@ -1,0 +1,6 @@
+"""How a worker tells the batch shell around it what should become of its job."""
+
+START_AGAIN = 75
+"""Stopped before its time limit, with work left (EX_TEMPFAIL of sysexits.h)."""
+ASK_SLURM = 76
+"""Asked to end by SIGTERM, with work left: only Slurm knows whether it was preempted."""
