@@ -35,10 +35,16 @@ MAX_EXPERIMENTS_SHOWN = 20
     "experiment_name", metavar="[EXP_DIR]", required=False, shell_complete=complete_experiment
 )
 @click.option("--watch", is_flag=True, help="Go on showing, until Ctrl-C.")
+@click.option("--all", "show_all", is_flag=True, help="Also the experiments beyond the newest 20.")
 @json_option
 @experiments_dir_option
 def status(
-    *, experiment_name: str | None, watch: bool, as_json: bool, experiments_dir: Path | None
+    *,
+    experiment_name: str | None,
+    watch: bool,
+    show_all: bool,
+    as_json: bool,
+    experiments_dir: Path | None,
 ) -> None:
     """Show how far experiments are, and what went wrong.
 
@@ -52,17 +58,17 @@ def status(
         return
     console = make_console()
     if not watch:
-        console.print(_render(experiment, directory))
+        console.print(_render(experiment, directory, show_all=show_all))
         return
     from rich.live import Live
 
     with Live(console=console, refresh_per_second=1, transient=False) as live:
         while True:
-            live.update(_render(experiment, directory))
+            live.update(_render(experiment, directory, show_all=show_all))
             time.sleep(WATCH_EVERY_S)
 
 
-def _render(experiment: ExperimentDir | None, directory: Path) -> RenderableType:
+def _render(experiment: ExperimentDir | None, directory: Path, *, show_all: bool) -> RenderableType:
     from hpcexp.cli.status_view import render_experiment, render_overview
     from hpcexp.launch.observe import observe, observe_all
     from hpcexp.store.find import list_experiments
@@ -72,8 +78,9 @@ def _render(experiment: ExperimentDir | None, directory: Path) -> RenderableType
     experiments = list_experiments(directory)
     if not experiments:
         return f"there are no experiments in {directory}/: hpcexp launch TEMPLATE makes one"
-    observations, problems = observe_all(experiments[:MAX_EXPERIMENTS_SHOWN])
-    num_hidden = max(0, len(experiments) - MAX_EXPERIMENTS_SHOWN)
+    shown = experiments if show_all else experiments[:MAX_EXPERIMENTS_SHOWN]
+    observations, problems = observe_all(shown)
+    num_hidden = len(experiments) - len(shown)
     return render_overview(observations, problems=problems, num_hidden=num_hidden)
 
 

@@ -9,31 +9,49 @@ from typing import TYPE_CHECKING, Any
 
 from hpcexp.cli.progress import format_duration
 from hpcexp.launch.observe import Observation
-from hpcexp.store.status import FINISHED, RunStatus, State
+from hpcexp.launch.progress import (
+    NEEDS_SOMEBODY,
+    count_runs,
+    estimate_seconds_left,
+    find_slowest,
+    measure_progress,
+    sum_cpu_hours,
+    sum_gpu_hours,
+)
+from hpcexp.launch.suggest import find_evidence, suggest_command
+from hpcexp.store.status import RunStatus, State
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-TROUBLED = (State.FAILED, State.LOST, State.DIVERGED)
-WAITING = (State.PENDING, State.SUBMITTED, State.INTERRUPTED)
+TROUBLED = (*sorted(NEEDS_SOMEBODY), State.DIVERGED)
 MAX_TROUBLED_SHOWN = 10
 COUNTS = ("runs", "done", "running", "waiting", "failed")
 
 
 def observation_to_json(observation: Observation, *, with_runs: bool) -> dict[str, Any]:
-    """Counts by state, and every run's status if wanted."""
+    """Counts by state, progress and use, and every run's status if wanted."""
     counts = {str(state): observation.count(state) for state in State if observation.count(state)}
     result: dict[str, Any] = {
         "experiment": str(observation.experiment.path),
         "num_runs": len(observation.plan.runs),
         "states": counts,
+        "progress": measure_progress(list(observation.statuses.values())),
+        "seconds_left": estimate_seconds_left(observation),
+        "gpu_hours": sum_gpu_hours(observation),
+        "cpu_hours": sum_cpu_hours(observation),
         "is_queue_known": observation.is_queue_known,
     }
     if with_runs:
         groups = {run.name: run.group for run in observation.plan.runs}
         result["runs"] = [
-            {"run": name, "group": groups[name], **dataclasses.asdict(status)}
+            {
+                "run": name,
+                "group": groups[name],
+                **dataclasses.asdict(status),
+                "next_command": suggest_command(observation, name),
+            }
             for name, status in observation.statuses.items()
         ]
     return result
@@ -46,37 +64,52 @@ def render_overview(
     from rich.console import Group
     from rich.markup import escape
 
-    table = _make_table("experiment", numbers=(*COUNTS, "ETA"))
+    table = _make_table("experiment", numbers=(*COUNTS, "progress", "ETA", "used"))
     for observation in observations:
+        statuses = list(observation.statuses.values())
         table.add_row(
-            observation.experiment.name, *_count_states(observation), _estimate(observation)
+            observation.experiment.name,
+            *_show_counts(statuses),
+            f"{100 * measure_progress(statuses):.0f} %",
+            _show_eta(observation),
+            _show_use(observation),
         )
     lines: list[RenderableType] = [table]
     for observation in observations:
-        failed = observation.count(State.FAILED, State.LOST)
-        if failed:
-            runs = "1 run" if failed == 1 else f"{failed} runs"
-            lines.append(f"! {runs} failed: hpcexp status {observation.experiment.name}")
+        if failed := observation.count(*NEEDS_SOMEBODY):
+            lines.append(f"! {_count(failed)} failed: hpcexp status {observation.experiment.name}")
     lines += [f"! {escape(name)} cannot be read: {escape(p)}" for name, p in problems.items()]
     if not all(observation.is_queue_known for observation in observations):
-        lines.append("! squeue did not answer: runs that seem idle may be waiting or training")
+        lines.append(_QUEUE_UNKNOWN)
     if num_hidden:
-        lines.append(f"... and {num_hidden} older experiments")
+        lines.append(f"... and {num_hidden} older experiments: hpcexp status --all")
     return Group(*lines)
 
 
-def render_experiment(observation: Observation) -> RenderableType:
-    """Groups, then what went wrong with what to do about it."""
-    from rich.console import Group
+_QUEUE_UNKNOWN = "! squeue did not answer: runs that seem idle may be waiting or training"
 
-    parts: list[RenderableType] = [_render_groups(observation)]
+
+def render_experiment(observation: Observation) -> RenderableType:
+    """Groups, then how long it will take, then what went wrong and what to do about it."""
+    from rich.console import Group
+    from rich.markup import escape
+
+    parts: list[RenderableType] = [_render_groups(observation), ""]
+    parts += [escape(line) for line in _describe_progress(observation)]
     if not observation.is_queue_known:
-        parts.append("! squeue did not answer: runs that seem idle may be waiting or training")
+        parts.append(_QUEUE_UNKNOWN)
     parts += _render_troubled(observation)
-    resumable = observation.count(State.INTERRUPTED, State.LOST, State.FAILED, State.PENDING)
-    if resumable and not observation.count(State.RUNNING, State.SUBMITTED):
-        runs = "1 run is" if resumable == 1 else f"{resumable} runs are"
-        parts.append(f"\n{runs} unfinished: hpcexp resume {observation.experiment.name}")
+    counts = count_runs(list(observation.statuses.values()))
+    unfinished = counts.failed + observation.count(State.PENDING) - len(observation.names_held())
+    if unfinished > 0 and not counts.running and not observation.count(State.SUBMITTED):
+        parts.append(
+            f"\n{_count(unfinished)} unfinished: hpcexp resume {observation.experiment.name}"
+        )
+    if counts.cancelled:
+        parts.append(
+            f"\n{_count(counts.cancelled)} cancelled: "
+            f"hpcexp resume {observation.experiment.name} --state cancelled"
+        )
     return Group(*parts)
 
 
@@ -84,30 +117,37 @@ def _render_groups(observation: Observation) -> Table:
     metric = observation.plan.primary_metric["name"]
     title = f"{metric.replace('_', ' ')} (median so far)"
     table = _make_table("group", numbers=(*COUNTS, "epoch", title))
-    for group in observation.plan.groups:
-        names = [run.name for run in observation.plan.runs if run.group == group.name]
-        part = dataclasses.replace(
-            observation, statuses={name: observation.statuses[name] for name in names}
-        )
-        statuses = list(part.statuses.values())
+    members: dict[str, list[RunStatus]] = {group.name: [] for group in observation.plan.groups}
+    for run in observation.plan.runs:
+        members[run.group].append(observation.statuses[run.name])
+    for name, statuses in members.items():
         table.add_row(
-            group.name,
-            *_count_states(part),
-            _describe_epochs(statuses),
-            _median(statuses, metric),
+            name, *_show_counts(statuses), _describe_epochs(statuses), _median(statuses, metric)
         )
     return table
 
 
-def _count_states(observation: Observation) -> list[str]:
-    counts = (
-        len(observation.statuses),
-        observation.count(*FINISHED),
-        observation.count(State.RUNNING),
-        observation.count(*WAITING),
-        observation.count(State.FAILED, State.LOST),
-    )
-    return [str(count) if count else "-" for count in counts]
+def _describe_progress(observation: Observation) -> list[str]:
+    statuses = list(observation.statuses.values())
+    parts = [f"{100 * measure_progress(statuses):.0f} %", _show_use(observation)]
+    seconds = estimate_seconds_left(observation)
+    if seconds is not None:
+        parts.insert(1, f"{format_duration(seconds)} left")
+    lines = [", ".join(part for part in parts if part != "-")]
+    if slowest := find_slowest(observation):
+        lines.append(f"slowest: {slowest[0]}, {format_duration(slowest[1])} left")
+    waiting = [s.reason for s in statuses if s.state == State.SUBMITTED and s.reason]
+    if waiting and not observation.count(State.RUNNING):
+        lines.append(f"waiting: {statistics.mode(waiting)}")
+    if held := len(observation.names_held()):
+        lines.append(f"held:    {_count(held)} until the cluster has room for more of your jobs")
+    return lines
+
+
+def _show_counts(statuses: Sequence[RunStatus]) -> list[str]:
+    counts = count_runs(statuses)
+    shown = (counts.num_runs, counts.done, counts.running, counts.waiting, counts.failed)
+    return [str(count) if count else "-" for count in shown]
 
 
 def _describe_epochs(statuses: Sequence[RunStatus]) -> str:
@@ -125,18 +165,19 @@ def _median(statuses: Sequence[RunStatus], metric: str) -> str:
     return f"{statistics.median(values):.3f}" if values else "-"
 
 
-def _estimate(observation: Observation) -> str:
-    """Time until the last running run ends, if all go on as fast as they did."""
-    if not observation.count(State.RUNNING, *WAITING):
-        return "done"
-    left = [
-        (s.num_steps - s.step) * s.trained_s / s.step
-        for s in observation.statuses.values()
-        if s.state == State.RUNNING and s.step
-    ]
-    if not left or observation.count(*WAITING):
-        return "-"
-    return format_duration(max(left))
+def _show_eta(observation: Observation) -> str:
+    counts = count_runs(list(observation.statuses.values()))
+    if not counts.running and not counts.waiting:
+        return "-" if counts.failed else "done"
+    seconds = estimate_seconds_left(observation)
+    return "-" if seconds is None else format_duration(seconds)
+
+
+def _show_use(observation: Observation) -> str:
+    gpu_hours, cpu_hours = sum_gpu_hours(observation), sum_cpu_hours(observation)
+    if gpu_hours:
+        return f"{gpu_hours:.1f} GPU-h"
+    return f"{cpu_hours:.1f} CPU-h" if cpu_hours >= 0.05 else "-"
 
 
 def _render_troubled(observation: Observation) -> list[RenderableType]:
@@ -146,12 +187,19 @@ def _render_troubled(observation: Observation) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for name in names[:MAX_TROUBLED_SHOWN]:
         status = observation.statuses[name]
-        lines.append(f"\n[bold]{escape(name)}[/]  {status.state}: {escape(status.reason)}")
-        log = f"hpcexp logs {observation.experiment.name} {name}"
-        lines.append(f"    {escape(status.hint or log)}")
+        lines.append(f"\n[bold]{escape(name)}[/]  {status.state.words}: {escape(status.reason)}")
+        if status.state != State.DIVERGED:
+            lines += [f"    [dim]{escape(line)}[/]" for line in find_evidence(observation, name)]
+        if status.hint and "hpcexp" not in status.hint:
+            lines.append(f"    {escape(status.hint)}")
+        lines.append(f"    -> {escape(suggest_command(observation, name))}")
     if len(names) > MAX_TROUBLED_SHOWN:
         lines.append(f"\n... and {len(names) - MAX_TROUBLED_SHOWN} more: --json lists them all")
     return lines
+
+
+def _count(number: int) -> str:
+    return "1 run" if number == 1 else f"{number} runs"
 
 
 def _make_table(first: str, *, numbers: Sequence[str]) -> Table:

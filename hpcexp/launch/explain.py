@@ -12,11 +12,6 @@ from hpcexp.store.ownership import read_process_start
 from hpcexp.store.status import CUT_SHORT, RunStatus, State
 from hpcexp.store.submissions import Stage, Submission
 
-RESUME = "hpcexp resume {experiment} continues it from its last checkpoint"
-RESUME_CANCELLED = "hpcexp resume {experiment} {run} trains it after all"
-RETRY = "hpcexp retry {experiment} {run} --mem-gb {mem_gb} tries again with more memory"
-LOGS = "hpcexp logs {experiment} {run} shows what its job printed"
-
 
 def explain_silence(
     experiment: ExperimentDir,
@@ -81,33 +76,29 @@ def _explain_ended(status: RunStatus, job: Job) -> RunStatus:
     at = f" after step {status.step}" if status.step else ""
     signal = job.signal or (job.exit_code - 128 if job.exit_code > 128 else 0)
     if job.state in ("TIMEOUT", "DEADLINE"):
-        return status.explain(
-            state=State.TIMED_OUT, reason=f"its job's time was up{at}", hint=RESUME
-        )
+        return status.explain(state=State.TIMED_OUT, reason=f"its job's time was up{at}")
     if job.state == "PREEMPTED":
-        return status.explain(
-            state=State.PREEMPTED, reason=f"its job was preempted{on}{at}", hint=RESUME
-        )
+        return status.explain(state=State.PREEMPTED, reason=f"its job was preempted{on}{at}")
     if job.state in ("NODE_FAIL", "BOOT_FAIL"):
         reason = f"node {job.node or 'unknown'} failed{at} ({job.state})"
-        return status.explain(state=State.NODE_FAILURE, reason=reason, hint=RESUME)
+        return status.explain(state=State.NODE_FAILURE, reason=reason)
     if job.state == "OUT_OF_MEMORY":
         reason = f"out of memory of the host: the kernel killed its process{on}{at}"
-        return status.explain(state=State.OUT_OF_MEMORY, reason=reason, hint=RETRY)
+        return status.explain(state=State.OUT_OF_MEMORY, reason=reason)
     if job.state in ("CANCELLED", "REVOKED"):
         by = job.reason.partition(" ")[2]
         reason = f"its job was {job.state.lower()}{f' {by}' if by else ''}{at}, not with hpcexp"
-        return status.explain(state=State.CANCELLED, reason=reason, hint=RESUME_CANCELLED)
+        return status.explain(state=State.CANCELLED, reason=reason)
     if status.state in CUT_SHORT:
-        return status.explain(hint=RESUME)
+        return status
     if signal:
         reason = f"its process was killed by signal {signal}{on}{at}"
-        return status.explain(state=State.LOST, reason=reason, hint=RESUME)
+        return status.explain(state=State.LOST, reason=reason)
     if status.state == State.RUNNING:
         return _settle(status, reason=f"its job ended as {job.state}{on}")
     if job.exit_code:
         reason = f"its job ended with exit code {job.exit_code}{on} before the run began"
-        return status.explain(state=State.FAILED, reason=reason, hint=LOGS)
+        return status.explain(state=State.FAILED, reason=reason)
     return _settle(status, reason=f"its job ended as {job.state} without it")
 
 
@@ -115,8 +106,8 @@ def _settle(status: RunStatus, *, reason: str) -> RunStatus:
     """Nobody works on the run: it is as it was, or lost if it claims to be running."""
     if status.state == State.RUNNING:
         reason = f"its process is gone ({reason})"
-        return status.explain(state=State.LOST, reason=reason, hint=RESUME)
-    return status.explain(reason=status.reason or reason, hint=RESUME)
+        return status.explain(state=State.LOST, reason=reason)
+    return status.explain(reason=status.reason or reason)
 
 
 def _add_note(

@@ -145,14 +145,4 @@ def _conclude_one(look: _Look, name: str, answer: QueueAnswer) -> RunStatus:
         status = read_one(look.experiment, name)
         if not _is_silent(look.experiment, name, status):
             return status
-    explained = explain_silence(look.experiment, status, place, answer)
-    hint = explained.hint.replace("{experiment}", look.experiment.name).replace("{run}", name)
-    return explained.explain(hint=_fill_memory(hint, look, place))
-
-
-def _fill_memory(hint: str, look: _Look, place: tuple[Submission, int] | None) -> str:
-    """Twice what it had."""
-    had = dict(look.plan.resources)
-    if place is not None and place[0].resources is not None:
-        had = dict(place[0].resources)
-    return hint.replace("{mem_gb}", str(2 * int(had.get("mem_gb", 4))))
+    return explain_silence(look.experiment, status, place, answer)

@@ -20,6 +20,7 @@ from hpcexp.launch.observe import Observation, observe, observe_all
 from hpcexp.launch.resume import Choice, choose_resumable, choose_retriable, make_chooser
 from hpcexp.launch.selection import select_runs
 from hpcexp.launch.slurm.queue import QueueAnswer, ask_slurm
+from hpcexp.launch.suggest import suggest_command
 from hpcexp.store.files import write_json
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import acquire, read_process_start
@@ -265,7 +266,7 @@ def test_a_run_that_is_silent_in_training_is_explained_by_its_jobs_end(
     observation = observe(experiment)
     status = observation.statuses[RUNS[0]]
     assert (str(status.state), status.reason) == VERDICTS[verdict]
-    assert experiment.name in status.hint
+    assert experiment.name in suggest_command(observation, RUNS[0])
     is_retried = RUNS[0] in choose_retriable(observation)
     assert is_retried == (status.state != State.CANCELLED)
 
@@ -296,10 +297,12 @@ def test_a_job_that_ended_before_its_run_began_has_failed(
     experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm
 ) -> None:
     play_slurm(sacct=f"9_0|{job_name}|FAILED|1:0|n1")
-    status = observe(experiment).statuses[RUNS[0]]
+    observation = observe(experiment)
+    status = observation.statuses[RUNS[0]]
     assert status.state == State.FAILED
     assert status.reason == "its job ended with exit code 1 on n1 before the run began"
-    assert f"hpcexp logs {experiment.name} {RUNS[0]}" in status.hint
+    suggested = suggest_command(observation, RUNS[0])
+    assert f"hpcexp logs {experiment.name} {RUNS[0]}" in suggested
 
 
 def test_a_run_that_ended_while_slurm_was_asked_is_seen_to_have_ended(
