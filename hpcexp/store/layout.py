@@ -235,6 +235,11 @@ class ExperimentDir:
         """There while bundles wait for room under the cluster's limits; jobs look for it."""
         return self.jobs_dir / "held"
 
+    @property
+    def held_lock_path(self) -> Path:
+        """Held by the one job that waits to submit what is held."""
+        return self.jobs_dir / ".held.lock"
+
     def submission_dir(self, submission_id: str) -> Path:
         """The script and the logs of one submission."""
         return self.jobs_dir / submission_id

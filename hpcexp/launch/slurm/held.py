@@ -1,7 +1,8 @@
 """`python -m hpcexp.launch.slurm.held EXPERIMENT`: a job that ends submits what is held.
 
-Many jobs may end at once: whoever comes while another one submits, or has just found no room,
-leaves it at that.
+Many jobs may end at once. One of them waits until the others are out of the queue and tries
+then; those that come while it waits leave it at that, since it will see the room that they
+make.
 """
 
 from __future__ import annotations
@@ -15,26 +16,35 @@ from hpcexp.launch.slurm.hand_over import settle, submit_held
 from hpcexp.launch.submit import read_resources, submitting
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.locks import LockedError, locked
 
-TRY_EVERY_S = 30.0
+WAIT_S = 20.0
 
 
 def main() -> int:
-    """Submit; 0 also where there is no room, since the next job will try again."""
+    """Wait and submit; 0 also where there is no room, since the next job will try again."""
     experiment = ExperimentDir(Path(sys.argv[1]))
     try:
-        tried = experiment.held_path.stat().st_mtime
-        if 0 <= time.time() - tried < TRY_EVERY_S:
-            return 0
-        with submitting(experiment, timeout_s=1.0):
+        with locked(experiment.held_lock_path, timeout_s=0.0):
+            time.sleep(WAIT_S)
+            outcome = try_to_submit(experiment)
+    except LockedError:
+        outcome = "another job is about to submit what is held"
+    except OSError as error:
+        outcome = f"what is held stays held: {error}"
+    sys.stdout.write(f"hpcexp: {outcome}\n")
+    return 0
+
+
+def try_to_submit(experiment: ExperimentDir) -> str:
+    """Submit what is held, as far as there is room; says what came of it."""
+    try:
+        with submitting(experiment):
             settle(experiment)
             submitted = submit_held(experiment, read_resources(read_plan(experiment)))
     except (HpcexpError, OSError) as error:
-        sys.stdout.write(f"hpcexp: what is held stays held: {error}\n")
-        return 0
-    num_jobs = sum(len(s.bundles) for s in submitted)
-    sys.stdout.write(f"hpcexp: submitted {num_jobs} jobs that were held\n")
-    return 0
+        return f"what is held stays held: {error}"
+    return f"submitted {sum(len(s.bundles) for s in submitted)} jobs that were held"
 
 
 if __name__ == "__main__":

@@ -78,5 +78,6 @@ def _read_numbers(text: str) -> list[int]:
 
 
 def _count_queued() -> int:
-    told = run_command("squeue", "--noheader", "--me", "--array", "--format=%i")
-    return len(told.stdout.split()) if told.is_ok else 0
+    """A job that has ended and is being cleaned up does not count any more."""
+    told = run_command("squeue", "--noheader", "--me", "--array", "--format=%T")
+    return sum(state != "COMPLETING" for state in told.stdout.split()) if told.is_ok else 0

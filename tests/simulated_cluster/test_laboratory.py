@@ -1,0 +1,151 @@
+"""Whole experiments on the simulated cluster, without faults and under limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hpcexp.errors import HpcexpError
+from hpcexp.launch.observe import observe
+from hpcexp.store.status import State
+from hpcexp.store.submissions import Stage, read_submissions
+from tests.simulated_cluster.laboratory import Laboratory
+from tests.simulated_cluster.worker import Work
+
+
+def test_an_experiment_completes_each_run_once(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path)
+    with laboratory.open():
+        experiment = laboratory.prepare(num_groups=3, rand_inits=4)
+        handed = laboratory.launch(experiment)
+        assert (handed.num_jobs, handed.num_held) == (12, 0)
+        assert laboratory.slurm.num_calls == {"sbatch": 1, "scontrol": 1, "sacctmgr": 1}
+        laboratory.cluster.run()
+        observation = observe(experiment)
+    assert observation.count(State.COMPLETED) == 12
+    assert set(laboratory.worker.num_ends.values()) == {1}
+
+
+def test_what_waits_and_what_runs_is_told_by_one_question(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, num_nodes=1, slots_per_node=2)
+    with laboratory.open():
+        experiment = laboratory.prepare()
+        laboratory.launch(experiment)
+        laboratory.slurm.num_calls.clear()
+        laboratory.cluster.run(until=laboratory.cluster.clock.now + 60)
+        observation = observe(experiment)
+    assert observation.count(State.RUNNING) == 2
+    assert observation.count(State.SUBMITTED) == 2
+    assert laboratory.slurm.num_calls == {"squeue": 1}
+
+
+def test_a_run_longer_than_its_time_limit_completes_through_requeues(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, work_of=lambda _: Work(num_steps=3000))
+    with laboratory.open():
+        experiment = laboratory.prepare(timeout="30m")
+        laboratory.launch(experiment)
+        laboratory.cluster.run()
+        observation = observe(experiment)
+    assert observation.count(State.COMPLETED) == 4
+    assert all(s.attempt == 6 for s in observation.statuses.values())
+    assert len(read_submissions(experiment)) == 1
+
+
+def test_no_more_jobs_are_submitted_than_the_cluster_allows(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, max_submit_jobs=5)
+    with laboratory.open():
+        experiment = laboratory.prepare(num_groups=4, rand_inits=3)
+        assert laboratory.launch(experiment).num_jobs == 5
+        laboratory.cluster.run()
+        observation = observe(experiment)
+    assert observation.count(State.COMPLETED) == 12
+    assert laboratory.slurm.num_calls["sbatch"] == 1
+
+
+def test_where_there_is_room_for_some_jobs_the_others_are_submitted_by_those_that_end(
+    tmp_path: Path,
+) -> None:
+    laboratory = Laboratory(tmp_path, max_submit_jobs=10)
+    with laboratory.open():
+        other, experiment = laboratory.prepare(rand_inits=3), laboratory.prepare(num_groups=6)
+        laboratory.launch(other)
+        handed = laboratory.launch(experiment)
+        assert (handed.num_jobs, handed.num_held) == (4, 6)
+        assert experiment.held_path.exists()
+        assert observe(experiment).count(State.SUBMITTED) == 6  # two jobs have two runs
+        laboratory.cluster.run()
+        assert observe(experiment).count(State.COMPLETED) == 12
+    assert not experiment.held_path.exists()
+    assert set(laboratory.worker.num_ends.values()) == {1}
+
+
+def test_limits_that_nobody_tells_show_in_refusals(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, max_submit_jobs=5, tells_limits=False)
+    with laboratory.open():
+        experiment = laboratory.prepare(num_groups=4, rand_inits=4)
+        handed = laboratory.launch(experiment)
+        assert (handed.num_jobs, handed.num_held) == (4, 12)
+        assert laboratory.slurm.num_calls["sbatch"] == 3
+        laboratory.finish(experiment)
+        assert observe(experiment).count(State.COMPLETED) == 16
+    assert set(laboratory.worker.num_ends.values()) == {1}
+
+
+def test_without_any_room_nothing_is_submitted_and_resume_does_it_later(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, max_submit_jobs=4)
+    with laboratory.open():
+        other, experiment = laboratory.prepare(), laboratory.prepare()
+        laboratory.launch(other)
+        with pytest.raises(HpcexpError, match="no job can be submitted now"):
+            laboratory.launch(experiment)
+        laboratory.cluster.run()
+        assert laboratory.resume(experiment).num_jobs == 4
+        laboratory.cluster.run()
+        assert observe(experiment).count(State.COMPLETED) == 4
+
+
+def test_an_answer_of_sbatch_that_was_lost_leads_to_no_second_submission(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path)
+    laboratory.slurm.lose_next_answers = 1
+    with laboratory.open():
+        experiment = laboratory.prepare()
+        assert laboratory.launch(experiment).num_jobs == 4
+        assert laboratory.cluster.count_queued() == 4
+        (submission,) = read_submissions(experiment)
+    assert submission.stage == Stage.SUBMITTED
+
+
+def test_a_controller_that_comes_back_in_time_is_waited_for(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path)
+    with laboratory.open():
+        experiment = laboratory.prepare()
+        laboratory.cluster.stop_controller(20)
+        assert laboratory.launch(experiment).num_jobs == 4
+
+
+def test_where_the_controller_stays_away_resume_finds_out_what_happened(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path)
+    with laboratory.open():
+        experiment = laboratory.prepare()
+        laboratory.cluster.stop_controller(2000)
+        with pytest.raises(HpcexpError, match="whether the jobs are in the queue is not known"):
+            laboratory.launch(experiment)
+        with pytest.raises(HpcexpError, match="squeue does not answer"):
+            laboratory.resume(experiment)
+        laboratory.cluster.run(until=laboratory.cluster.clock.now + 3000)
+        assert laboratory.resume(experiment).num_jobs == 4
+        laboratory.finish(experiment)
+        assert observe(experiment).count(State.COMPLETED) == 4
+    assert [s.stage for s in read_submissions(experiment)] == [Stage.GIVEN_UP, Stage.SUBMITTED]
+
+
+def test_max_parallel_is_kept(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path)
+    with laboratory.open():
+        experiment = laboratory.prepare(num_groups=3)
+        plan = experiment.plan_path
+        plan.write_text(plan.read_text().replace('"max_parallel": null', '"max_parallel": 2'))
+        laboratory.launch(experiment)
+        laboratory.cluster.run(until=laboratory.cluster.clock.now + 60)
+        assert len(laboratory.cluster.list_running()) == 2
