@@ -60,7 +60,7 @@ class SlurmExecutor(Executor):
 
     def submit_held(self, experiment: ExperimentDir, resources: Resources) -> list[Submission]:
         """Submit what waits for room under the cluster's limits, as far as there is room."""
-        return submit_held(experiment, resources) if experiment.held_path.exists() else []
+        return submit_held(experiment, resources)
 
     def submit(
         self,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.plan import make_bundles
 from hpcexp.launch.slurm.limits import Limits, ask_limits
-from hpcexp.launch.slurm.queue import ask_array
+from hpcexp.launch.slurm.queue import ask_array, ask_slurm
 from hpcexp.launch.slurm.sbatch import (
     NoRoomError,
     RefusedError,
@@ -73,6 +73,8 @@ def _submit_within(
     """Submit as many bundles as there is room for, and hold the rest.
 
     Limits that the cluster did not tell show in its refusals: then half of it is tried.
+    Raises NoRoomError where there is no room, and no job of the experiment that would submit
+    the rest later.
     """
     settings = resources.model_dump(mode="json") if is_changed else None
     problem = "as many jobs as the cluster allows are in the queue"
@@ -92,12 +94,20 @@ def _submit_within(
         else:
             mark_held(experiment)
             return [submitted, *held]
-    mark_held(experiment)
+    if _has_live_jobs(experiment):  # which will submit it when they end
+        held = [_record(experiment, bundles, Stage.HELD, settings, problem)]
+        mark_held(experiment)
+        return held
     raise NoRoomError(
         f"no job can be submitted now: {problem}\n"
         f"the experiment is kept; when some of your jobs have ended: hpcexp resume "
         f"{experiment.name}"
     )
+
+
+def _has_live_jobs(experiment: ExperimentDir) -> bool:
+    records = read_submissions(experiment)
+    return bool(ask_slurm([s for s in records if s.stage == Stage.SUBMITTED]).live)
 
 
 def _record(
@@ -142,6 +152,8 @@ def submit_held(experiment: ExperimentDir, plan_resources: Resources) -> list[Su
         bundles = _list_own_bundles(experiment, record)
         limits = ask_limits(qos=resources.qos)
         room = len(bundles) if limits.room is None else limits.room
+        if room == 0:
+            break
         try:
             submitted += _submit_within(
                 experiment,
