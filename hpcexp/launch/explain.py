@@ -11,6 +11,7 @@ from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import read_process_start
 from hpcexp.store.status import CUT_SHORT, RunStatus, State
 from hpcexp.store.submissions import Stage, Submission
+from hpcexp.worker.exit_codes import ASK_SLURM, START_AGAIN
 
 
 def explain_silence(
@@ -96,6 +97,8 @@ def _explain_ended(status: RunStatus, job: Job) -> RunStatus:
         return status.explain(state=State.LOST, reason=reason)
     if status.state == State.RUNNING:
         return _settle(status, reason=f"its job ended as {job.state}{on}")
+    if job.exit_code in (START_AGAIN, ASK_SLURM):
+        return status.explain(reason=f"its job was stopped{on} before the run began")
     if job.exit_code:
         reason = f"its job ended with exit code {job.exit_code}{on} before the run began"
         return status.explain(state=State.FAILED, reason=reason)

@@ -5,6 +5,7 @@ Locks, owners, statuses, summaries and the rules of attempts are the real code.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ class ModelWorker:
     ) -> None:
         self.work_of, self.checkpoint_every_s = work_of, checkpoint_every_s
         self.num_ends: Counter[str] = Counter()
+        self.ended_as: dict[str, State] = {}
         self.num_refused = 0
         self.is_waiting = False
         self.slurm: SimulatedSlurm
@@ -103,7 +105,7 @@ class ModelWorker:
             ownership.release()
             return None
         if deaths > MAX_DEATHS:
-            self._write(ownership, status.replace(state=State.FAILED, reason="died too often"))
+            self._end(ownership, State.FAILED, status.step)
             ownership.release()
             return None
         begun = status.replace(
@@ -140,13 +142,19 @@ class ModelWorker:
                 self._write(ownership, _stop(read_status(run_dir), job, step, is_cancelled))
                 ownership.release()
                 return 0
-        with ownership.writing():
-            self.num_ends[f"{run_dir.experiment.name}/{run_dir.name}"] += 1
-            write_status(run_dir, read_status(run_dir).replace(state=work.end, step=step))
+        self._end(ownership, work.end, step)
         yield MOMENT_S
         if "KILL" not in job.signals:
             ownership.release()
         return 0
+
+    def _end(self, ownership: Ownership, state: State, step: int) -> None:
+        run_dir = ownership.run_dir
+        with ownership.writing():
+            key = f"{run_dir.experiment.name}/{run_dir.name}"
+            self.num_ends[key] += 1
+            self.ended_as[key] = state
+            write_status(run_dir, read_status(run_dir).replace(state=state, step=step))
 
     def _save(self, ownership: Ownership, step: int) -> None:
         run_dir = ownership.run_dir
@@ -168,14 +176,18 @@ class ModelWorker:
         self, job: Job, experiment: ExperimentDir, submission_id: str, code: int
     ) -> bool:
         """The rules of `AFTER_THE_WORKER`, which tests/launch/slurm/test_script.py runs in bash."""
+        found = re.search(r"SLURM_RESTART_COUNT:-0}\" -ge (\d+)", job.script.text)
         is_started_again = code in (START_AGAIN, KILLED)
         if code == ASK_SLURM:
             told = self.slurm("squeue", f"--jobs={job.id}", "--format=%T")
             is_started_again = told.stdout.strip() == "RUNNING"
-        if is_started_again:
+        note = experiment.not_requeued_path(submission_id, job.index)
+        note.unlink(missing_ok=True)
+        if is_started_again and found and job.restarts >= int(found[1]):
+            note.write_text("started again too often")
+        elif is_started_again:
             told = self.slurm("scontrol", "requeue", job.id)
             if not told.is_ok:
-                note = experiment.not_requeued_path(submission_id, job.index)
                 note.write_text(told.stderr)
         return is_started_again
 
