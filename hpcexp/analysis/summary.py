@@ -128,12 +128,14 @@ def describe_distribution(values: ArrayLike) -> Distribution:
 
 
 def _take_quantile(ordered: NDArray[np.float64], q: float) -> float:
-    """Linear between ranks; numpy's own makes NaN of two infinite neighbours."""
+    """Linear between ranks, infinite beside an infinite one; numpy's own would be NaN."""
     if not len(ordered):
         return math.nan
     place = q * (len(ordered) - 1)
     below, above = float(ordered[math.floor(place)]), float(ordered[math.ceil(place)])
-    return below if below == above else below + (above - below) * (place % 1)
+    if below == above or math.isinf(below):
+        return below if place % 1 or below == above else above
+    return below + (above - below) * (place % 1)
 
 
 def measure_success(values: ArrayLike, *, below: float) -> SuccessRate:

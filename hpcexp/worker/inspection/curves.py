@@ -90,15 +90,24 @@ def _finish_panel(ax: Axes, curves: Curves, *, is_first: bool) -> None:
         return
     ax.axvline(curves.mark_x, color=_GREY, linewidth=0.9, gid="mark")
     if is_first:
-        ax.annotate(
-            curves.mark_label,
-            xy=(curves.mark_x, 1),
-            xycoords=ax.get_xaxis_transform(),
-            xytext=(2, 2),
-            textcoords="offset points",
-            fontsize=_SMALL,
-            color=_GREY,
-        )
+        _label_mark(ax, curves.mark_x, curves.mark_label)
+
+
+def _label_mark(ax: Axes, x: float, label: str) -> None:
+    """Beside the mark, on the side with more room; no panel gives way to it."""
+    left, right = ax.get_xlim()
+    is_right_half = x - left > right - x
+    ax.annotate(
+        label,
+        xy=(x, 1),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(-2 if is_right_half else 2, 2),
+        textcoords="offset points",
+        ha="right" if is_right_half else "left",
+        fontsize=_SMALL,
+        color=_GREY,
+        gid="mark_label",
+    ).set_in_layout(False)
 
 
 def _plain(text: str) -> str:
