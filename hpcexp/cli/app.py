@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 import hpcexp
-from hpcexp.cli import control, dataset, inspect, launch, plot
+from hpcexp.cli import control, dataset, inspect, launch, logs, plot
 from hpcexp.cli import eval as eval_command
 
 HELP_WIDTH = 100
@@ -53,7 +53,7 @@ def app() -> None:
 for command in (
     launch.launch,
     inspect.status,
-    inspect.logs,
+    logs.logs,
     control.resume,
     control.retry,
     control.cancel,

@@ -1,9 +1,8 @@
-"""`hpcexp status` and `hpcexp logs`."""
+"""`hpcexp status` and `hpcexp completion`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,6 @@ import click
 
 from hpcexp.cli.options import (
     complete_experiment,
-    complete_run,
-    experiment_argument,
     experiments_dir_option,
     find,
     json_option,
@@ -96,50 +93,6 @@ def _to_json(experiment: ExperimentDir | None, directory: Path) -> Any:
     return readable + [
         {"experiment": str(directory / name), "problem": text} for name, text in problems.items()
     ]
-
-
-@click.command()
-@experiment_argument
-@click.argument("run", metavar="RUN", shell_complete=complete_run)
-@click.option("--follow", "-f", is_flag=True, help="Go on printing until the run ends.")
-@click.option(
-    "--attempt", type=click.IntRange(min=1), help="Attempt, from 1.  [default: the newest]"
-)
-@experiments_dir_option
-def logs(
-    *,
-    experiment_name: str,
-    run: str,
-    follow: bool,
-    attempt: int | None,
-    experiments_dir: Path | None,
-) -> None:
-    """Print the log of a run; -f follows it.
-
-    It is the log of its newest attempt, or what its job printed before it began.
-    """
-    from hpcexp.launch.logs import find_log
-
-    experiment = find(experiment_name, experiments_dir)
-    log = find_log(experiment, run, attempt=attempt)
-    click.echo(f"{log.path}", err=True)
-    for text in _read_growing(log.path, experiment, log.run, follow=follow):
-        click.echo(text, nl=False)
-
-
-def _read_growing(
-    path: Path, experiment: ExperimentDir, run: str, *, follow: bool
-) -> Iterator[str]:
-    from hpcexp.launch.observe import ACTIVE, observe
-
-    with path.open(encoding="utf-8", errors="replace") as file:
-        yield file.read()
-        while follow:
-            is_active = observe(experiment).statuses[run].state in ACTIVE
-            yield file.read()
-            if not is_active:
-                return
-            time.sleep(1)
 
 
 @click.command()

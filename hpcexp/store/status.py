@@ -128,11 +128,12 @@ def build_status(values: Any, *, path: Path) -> RunStatus:
 
     Raises HpcexpError where they are no status.
     """
-    status = build_record(values, RunStatus, path=path)
-    try:
-        return dataclasses.replace(status, state=State(status.state))
-    except ValueError as error:
-        raise HpcexpError(
-            f"{path}: damaged, or of a newer hpcexp (state {status.state!r}; "
-            f"known are {', '.join(State)})"
-        ) from error
+    if isinstance(values, dict) and "state" in values:
+        try:
+            values = {**values, "state": State(values["state"])}
+        except ValueError as error:
+            raise HpcexpError(
+                f"{path}: damaged, or of a newer hpcexp (state {values['state']!r}; "
+                f"known are {', '.join(State)})"
+            ) from error
+    return build_record(values, RunStatus, path=path)
