@@ -71,6 +71,8 @@ def submit_runs(
         submitted = place.submit_held(experiment, read_resources(plan))
         run_names = tuple(choose())
         resources = read_resources(plan, changes=wish.resources)
+        if run_names:
+            experiment.notified_path.unlink(missing_ok=True)  # it has not ended any more
         if place.is_detached:
             if run_names:
                 submitted += place.submit(

@@ -54,8 +54,9 @@ class Plan:
     """Everything that was decided at launch.
 
     `params` are the resolved hyperparameters that all groups share, `resources` those of
-    one job. `primary_metric` is what runs are judged by, as the workload declared it at
-    launch: a later change of mind must not judge old experiments anew.
+    one job, `notify` says whom to tell at the end. `primary_metric` is what runs are judged by,
+    as the workload declared it at launch: a later change of mind must not judge old
+    experiments anew.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     resources: Mapping[str, Any]
     primary_metric: Mapping[str, Any]
+    notify: Mapping[str, Any] = field(default_factory=dict)
     profile: str | None = None
     overrides: tuple[str, ...] = ()
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

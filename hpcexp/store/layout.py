@@ -33,6 +33,7 @@ FORMAT = 1
 TIMESTAMP = "%Y_m%m_d%d@%H_%M_%S"
 TIMESTAMP_LENGTH = len("2022_m12_d14@14_58_06")
 UNFINISHED_PREFIX = ".making-"
+REMOVED_PREFIX = ".removing-"
 METRICS_PATTERN = re.compile(r"metrics\.([1-9][0-9]*)\.bin")
 """Names that `RunDir.metrics_path` gives; its group is the attempt."""
 
@@ -139,13 +140,18 @@ class RunDir:
 
 @dataclass(frozen=True)
 class EvalDir:
-    """Files of one call of `hpcexp eval`."""
+    """Files of the calls of `hpcexp eval` that look at the same parameters."""
 
     path: Path
 
     def table_path(self, kind: str) -> Path:
         """The table of all runs; its figures have the same stem."""
         return self.path / f"{kind}.csv"
+
+    @property
+    def lock_path(self) -> Path:
+        """Held while a table takes up what a call has found."""
+        return self.path / ".lock"
 
     def part_path(self, kind: str, *, run: str, part: str, suffix: str) -> Path:
         """One picture or table of one run; pictures of all runs lie side by side."""
@@ -154,9 +160,18 @@ class EvalDir:
 
 @dataclass(frozen=True)
 class ExperimentDir:
-    """Files of one experiment."""
+    """Files of one experiment.
+
+    `archive` is the file that they were unpacked from, for as long as they are read, if any.
+    """
 
     path: Path
+    archive: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where people find it: its directory, or its archive."""
+        return self.archive or self.path
 
     @property
     def name(self) -> str:
@@ -236,6 +251,11 @@ class ExperimentDir:
         return self.jobs_dir / "held"
 
     @property
+    def notified_path(self) -> Path:
+        """There once somebody was told that the experiment has ended."""
+        return self.jobs_dir / "notified"
+
+    @property
     def held_lock_path(self) -> Path:
         """Held by the one job that waits to submit what is held."""
         return self.jobs_dir / ".held.lock"
@@ -258,7 +278,9 @@ class ExperimentDir:
 
     @property
     def plots_dir(self) -> Path:
-        """Figures and their tables."""
+        """Figures and their tables; those of an archive lie beside it."""
+        if self.archive is not None:
+            return self.archive.with_name(f"{self.name}.plots")
         return self.path / "plots"
 
     def eval_dir(self, label: str) -> EvalDir:

@@ -20,6 +20,7 @@ from hpcexp.template.fields import list_fields
 from hpcexp.template.merge import merge_layers
 from hpcexp.template.names import describe_alternatives
 from hpcexp.template.nodes import Node, Origin, Source, find_nearest, to_plain
+from hpcexp.template.notify import Notify
 from hpcexp.template.overrides import find_shadowed, parse_overrides
 from hpcexp.template.resources import Resources
 from hpcexp.template.template import Template
@@ -112,6 +113,8 @@ class _Loaded:
         checks.problems += self._check_header(entries)
         resources = entries.get("resources") or self._empty("resources")
         checks.problems += _check_model(Resources, resources, noun="resource")
+        notify = entries.get("notify") or self._empty("notify")
+        checks.problems += _check_model(Notify, notify, noun="way to notify")
         self._check_hyperparameters(checks)
         return checks
 
@@ -209,6 +212,7 @@ def _build(
     entries = checks.entries
     plain = {key: to_plain(entries[key]) for key in _HEADER_KEYS if key in entries}
     resources = to_plain(entries["resources"]) if "resources" in entries else {}
+    notify = to_plain(entries["notify"]) if "notify" in entries else {}
     axes, values = to_plain(checks.grid), checks.values
     assert values is not None
     return Template(
@@ -223,6 +227,7 @@ def _build(
         exclude=tuple(values.exclude),
         derive={name: str(node.value) for name, node in values.derive.items()},
         resources=Resources.model_validate(resources),
+        notify=Notify.model_validate(notify),
         profile=profile,
         overrides=overrides,
         sources=sources,

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from hpcexp.template.document import Header
 from hpcexp.template.fields import list_field_variants
+from hpcexp.template.notify import Notify
 from hpcexp.template.resources import Resources
 from hpcexp.workloads import WORKLOADS, load_config_class
 
@@ -26,6 +27,7 @@ def build_json_schema() -> dict[str, Any]:
     header = _define(Header, "template", definitions)["properties"]
     resources = _make_partial(_define(Resources, "resources", definitions))
     definitions["resources"] = resources
+    definitions["notify"] = _make_partial(_define(Notify, "notify", definitions))
     return {
         "$schema": _DRAFT,
         "title": "hpcexp template",
@@ -49,6 +51,7 @@ def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
         "rand_inits": header["rand_inits"],
         "seed": header["seed"],
         "resources": {"anyOf": [{"$ref": "#/$defs/resources"}, {"type": "null"}]},
+        "notify": {"anyOf": [{"$ref": "#/$defs/notify"}, {"type": "null"}]},
     }
     profile = {"type": ["object", "null"], "properties": shared, "additionalProperties": False}
     return {

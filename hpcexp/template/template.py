@@ -9,6 +9,7 @@ from typing import Any
 from hpcexp.grid import Group, Run, expand_groups, expand_runs
 from hpcexp.template.assemble import assemble
 from hpcexp.template.nodes import Source
+from hpcexp.template.notify import Notify
 from hpcexp.template.resources import Resources
 from hpcexp.workloads import load_config_class
 
@@ -37,6 +38,7 @@ class Template:
     rand_inits: int
     seed: int
     resources: Resources
+    notify: Notify
     profile: str | None
     overrides: tuple[str, ...]
     sources: tuple[Source, ...]

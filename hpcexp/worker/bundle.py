@@ -13,6 +13,7 @@ from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import find_job_id, read_owner
 from hpcexp.store.submissions import Stage, Submission, read_submission
 from hpcexp.worker.interruption import Interruption
+from hpcexp.worker.notify import notify_if_ended
 from hpcexp.worker.run import train_run
 
 logger = logging.getLogger("hpcexp.worker")
@@ -31,6 +32,8 @@ def run_bundle(experiment: ExperimentDir, submission_id: str, index: int) -> Int
             return interruption
         owned = _train_all(experiment, submission.bundles[index], interruption)
         _wait_for_owners(experiment, owned, interruption)
+        if interruption.signal is None:
+            notify_if_ended(experiment)
     return interruption
 
 
