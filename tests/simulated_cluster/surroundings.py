@@ -43,7 +43,7 @@ def living_on(slurm: SimulatedSlurm) -> Iterator[None]:
         stamp(self.run_dir.owner_path)
 
     def sleep(seconds: float) -> None:
-        """A process of a job that would sleep within a step of the clock does not: no time passes."""
+        """No time passes within a step of the clock: a process of a job does not sleep."""
         if cluster.current is None:
             cluster.clock.run_until(cluster.clock.now + seconds)
 

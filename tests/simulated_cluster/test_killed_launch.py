@@ -3,6 +3,7 @@
 The launch is a process of its own, forked from this one, which is killed by SIGKILL at one of
 the moments at which it is about to change something: a file, a directory, a lock, the queue.
 The simulated cluster lives in this process: jobs that were submitted before stay there.
+`HPCEXP_NUM_KILLS=1000` tries every such moment.
 """
 
 from __future__ import annotations
@@ -104,25 +105,38 @@ def launch_and_die(laboratory: Laboratory, experiment: ExperimentDir, *, moment:
     return count
 
 
-@pytest.fixture(scope="module", params=["room for all", "room for some", "limits not told"])
+CLUSTERS: dict[str, dict[str, Any]] = {
+    "room for all": {},
+    "room for some": {"max_submit_jobs": 7},
+    "limits not told": {"max_submit_jobs": 5, "tells_limits": False},
+    "small arrays": {"max_submit_jobs": 9, "tells_limits": False, "max_array_size": 4},
+    "answers lost": {"lose_next_answers": 1},
+}
+
+
+def make_laboratory(directory: Path, name: str) -> Laboratory:
+    """A cluster of one of these kinds."""
+    options = dict(CLUSTERS[name])
+    num_lost = options.pop("lose_next_answers", 0)
+    laboratory = Laboratory(directory, **options)
+    laboratory.slurm.lose_next_answers = num_lost
+    return laboratory
+
+
+@pytest.fixture(scope="module", params=list(CLUSTERS))
 def prepared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Any], int]:
+) -> tuple[Path, str, int]:
     """An experiment that is not submitted yet, a cluster, and the moments of a launch on it."""
-    options: dict[str, Any] = {
-        "room for all": {},
-        "room for some": {"max_submit_jobs": 7},
-        "limits not told": {"max_submit_jobs": 5, "tells_limits": False},
-    }[request.param]
     directory = tmp_path_factory.mktemp("prepared")
-    laboratory = Laboratory(directory, **options)
+    laboratory = make_laboratory(directory, request.param)
     with laboratory.open():
         experiment = laboratory.prepare(num_groups=5)
         kept = directory / "kept"
         shutil.copytree(experiment.path, kept)
         num_moments = launch_and_die(laboratory, experiment, moment=None)
     assert num_moments > 20
-    return kept, options, num_moments
+    return kept, request.param, num_moments
 
 
 def find_lost_and_doubled(
@@ -152,17 +166,17 @@ def find_lost_and_doubled(
 
 
 def test_nothing_is_lost_doubled_or_orphaned(
-    prepared: tuple[Path, dict[str, Any], int], tmp_path: Path
+    prepared: tuple[Path, str, int], tmp_path: Path
 ) -> None:
-    kept, options, num_moments = prepared
+    kept, name, num_moments = prepared
     generator = random.Random(7)
     moments = range(1, num_moments + 1)
-    chosen = generator.sample(moments, min(NUM_KILLS // 3, num_moments))
+    chosen = generator.sample(moments, min(NUM_KILLS // len(CLUSTERS), num_moments))
     for number, moment in enumerate(sorted(chosen)):
         directory = tmp_path / str(number)
         experiment = ExperimentDir(directory / kept.parent.name / "2022_m12_d14@14_58_06_killed")
         shutil.copytree(kept, experiment.path)
-        laboratory = Laboratory(directory, **options)
+        laboratory = make_laboratory(directory, name)
         with laboratory.open():
             launch_and_die(laboratory, experiment, moment=moment)
             try:
