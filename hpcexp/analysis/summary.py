@@ -134,7 +134,7 @@ def _take_quantile(ordered: NDArray[np.float64], q: float) -> float:
     place = q * (len(ordered) - 1)
     below, above = float(ordered[math.floor(place)]), float(ordered[math.ceil(place)])
     if below == above or math.isinf(below):
-        return below if place % 1 or below == above else above
+        return below
     return below + (above - below) * (place % 1)
 
 

@@ -206,15 +206,23 @@ def _finish(report: EvalReport, *, as_json: bool) -> None:
 def _save_table(report: EvalReport, kind: str) -> pd.DataFrame:
     from hpcexp.analysis.figures.drawing import save_drawing
     from hpcexp.analysis.figures.inspection import draw_eval
-    from hpcexp.analysis.inspection import make_eval_table
+    from hpcexp.analysis.inspection import make_eval_table, read_earlier
     from hpcexp.store.files import write_text
+    from hpcexp.store.locks import locked
 
-    table = make_eval_table(report, kind)
-    drawing = draw_eval(report, table, kind=kind)
-    if drawing is None:
-        write_text(report.directory.table_path(kind), table.to_csv(index=False))
-    else:
-        save_drawing(drawing, plots_dir=report.directory.path)
+    path = report.directory.table_path(kind)
+    with locked(report.directory.lock_path):  # two calls at once lose no row of either
+        try:
+            earlier = read_earlier(path, report)
+        except HpcexpError as error:
+            earlier = {}
+            click.echo(f"! {error}; it is made anew, with the runs of this call", err=True)
+        table = make_eval_table(report, kind, earlier=earlier)
+        drawing = draw_eval(report, table, kind=kind)
+        if drawing is None:
+            write_text(path, table.to_csv(index=False))
+        else:
+            save_drawing(drawing, plots_dir=report.directory.path)
     return table
 
 
@@ -228,9 +236,10 @@ def _print_report(report: EvalReport, tables: dict[str, pd.DataFrame]) -> None:
     num_files = sum(len(run.files) for run in report.runs)
     kinds = list(dict.fromkeys(path.parent.name for run in report.runs for path in run.files))
     console.print(f"wrote {num_files} files: {', '.join(f'{kind}/' for kind in kinds)}")
-    for kind in tables:
-        path = report.directory.table_path(kind)
-        console.print(f"table  {path.name}, drawn in {path.stem}.pdf and .png", markup=False)
+    for kind, table in tables.items():
+        path, num_earlier = report.directory.table_path(kind), len(table) - len(report.runs)
+        kept = f" (rows of earlier calls: {num_earlier})" if num_earlier else ""
+        console.print(f"table  {path.name}, drawn in {path.stem}.pdf and .png{kept}", markup=False)
     click.echo(f"in {report.directory.path}/")
 
 
@@ -251,6 +260,8 @@ def _render_groups(table: pd.DataFrame) -> Any:
 
 
 def _spell(value: float) -> str:
+    if math.isinf(value):
+        return "diverged"
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 

@@ -63,9 +63,10 @@ class Controller:
                 self.stop_reason = self.stop_reason or self._judge(rule, memory, row)
 
     def pack(self) -> dict[str, Any]:
-        """What a checkpoint keeps: numbers only."""
+        """What a checkpoint keeps: numbers and text only."""
         return {
             "lr_factor": self.lr_factor,
+            "stop_reason": self.stop_reason,
             "trained_s": self._trained_s() if self.has_clock else 0.0,
             "rate_memory": self.rate_memory.pack(),
             "memories": [memory.pack() for memory in self.memories],
@@ -74,6 +75,7 @@ class Controller:
     def unpack(self, packed: dict[str, Any]) -> None:
         """Take up what a checkpoint kept."""
         self.lr_factor = packed["lr_factor"]
+        self.stop_reason = packed.get("stop_reason", "")
         self.trained_before_s = packed["trained_s"]
         self.begun = self.clock()
         self.rate_memory = _Memory(*packed["rate_memory"])

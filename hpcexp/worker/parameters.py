@@ -12,6 +12,7 @@ from hpcexp.store.checkpoints import list_checkpoints
 from hpcexp.store.experiment import read_run_config
 from hpcexp.store.layout import RunDir
 from hpcexp.store.metrics import SPLITS, read_metrics
+from hpcexp.store.status import read_status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,10 @@ At = Literal["last", "best"] | int
 
 class NoParametersError(HpcexpError):
     """A run has not kept any parameters yet."""
+
+
+class NotKeptError(HpcexpError):
+    """A run has parameters, but not those that are meant; the message says which it has."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,11 @@ def load_parameters(
     The best by a metric that the run did not keep the best of are those with the least value
     among what it did keep; the note says so. Without a metric it is the first one kept.
 
-    Raises NoParametersError where the run has none yet, HpcexpError with what there is where
-    it has others.
+    Raises NoParametersError where the run has none yet, NotKeptError with what there is where
+    it has others, HpcexpError where they cannot be read.
     """
+    if isinstance(at, int) and not list_checkpoints(run_dir) and at in run_dir.list_kept():
+        return _read_kept(run_dir.kept_path(epoch=at))  # hpcexp clean leaves these
     source, checkpoint, note = _read_newest(run_dir)
     last = _take_last(run_dir, source, checkpoint, note)
     if at in ("last", last.epoch):
@@ -59,7 +66,7 @@ def load_parameters(
         return _take_best(run_dir, source, checkpoint, last, metric)
     kept = run_dir.list_kept()
     if at not in kept:
-        raise HpcexpError(
+        raise NotKeptError(
             f"{run_dir.name}: has no parameters of epoch {at}; {_list(run_dir, last)}"
         )
     return _read_kept(kept[at])
@@ -76,7 +83,7 @@ def _take_best(
 ) -> KeptParameters:
     best: dict[str, Any] = checkpoint.get("best", {})
     if metric is None and not best:
-        raise HpcexpError(
+        raise NotKeptError(
             f"{run_dir.name}: kept no best parameters (keep_best); name a metric to choose by "
             f"among what there is: {_list(run_dir, last)}"
         )
@@ -90,7 +97,7 @@ def _take_best(
 def _choose_by_rows(run_dir: RunDir, last: KeptParameters, metric: str) -> KeptParameters:
     table = read_metrics(run_dir.path)
     if metric not in table.columns:
-        raise HpcexpError(
+        raise NotKeptError(
             f"{run_dir.name}: has no metric {metric}; it has: {', '.join(table.columns)}"
         )
     is_validated = table.split == SPLITS.index("validate")
@@ -105,7 +112,7 @@ def _choose_by_rows(run_dir: RunDir, last: KeptParameters, metric: str) -> KeptP
     candidates = {epoch: values[epoch] for epoch in (*kept, last.epoch) if epoch in values}
     known = {epoch: value for epoch, value in candidates.items() if value == value}
     if not known:
-        raise HpcexpError(
+        raise NotKeptError(
             f"{run_dir.name}: {metric} was validated at none of the epochs whose parameters are "
             f"kept; {_list(run_dir, last)}"
         )
@@ -149,6 +156,13 @@ def _read_newest(run_dir: RunDir) -> tuple[Path, Checkpoint, str]:
             raise HpcexpError(f"{path}: cannot be read ({error.strerror})") from error
     if problems:
         raise HpcexpError(problems[0].removesuffix("; the one before it was taken"))
+    if read_status(run_dir).is_finished:
+        epochs = ", ".join(str(epoch) for epoch in run_dir.list_kept())
+        others = f"; there are those of epochs {epochs} (at)" if epochs else ""
+        raise NotKeptError(
+            f"{run_dir.name}: its checkpoints are gone (hpcexp clean, or an archive without them)"
+            f"{others}"
+        )
     raise NoParametersError(f"{run_dir.name}: has no parameters yet")
 
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hpcexp.analysis.figures.inspection import draw_eval
-from hpcexp.analysis.inspection import list_metrics, make_eval_table, summarise_groups
+from hpcexp.analysis.inspection import (
+    list_metrics,
+    make_eval_table,
+    rank_values,
+    read_earlier,
+    summarise_groups,
+)
+from hpcexp.errors import HpcexpError
 from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
 from hpcexp.store.layout import EvalDir, ExperimentDir
 from hpcexp.store.status import State
@@ -32,7 +42,8 @@ def make_report(
         for rand_init, value in enumerate(group_values):
             run = PlannedRun(f"width={width}_rand_{rand_init}", f"width={width}", rand_init)
             if value is None:
-                looked.append(LookedInto(run, State.PENDING, skipped="no parameters yet (pending)"))
+                state = (states or {}).get(run.name, State.PENDING)
+                looked.append(LookedInto(run, state, skipped=f"no parameters yet ({state})"))
                 continue
             state = (states or {}).get(run.name, State.COMPLETED)
             numbers = {"encoder": {"linear_projection_mse": value, "mig": 1 - value, "other": 7}}
@@ -51,7 +62,7 @@ def make_report(
         primary_metric={},
     )
     chosen = choice or Choice()
-    return EvalReport(EXPERIMENT, plan, EvalDir(Path("eval")), chosen, looked)
+    return EvalReport(EXPERIMENT, plan, EvalDir(Path("eval")), chosen, None, looked)
 
 
 def test_the_table_has_a_row_for_every_run_and_says_why_one_has_no_numbers() -> None:
@@ -93,8 +104,8 @@ def test_a_group_that_only_trains_shows_its_median_so_far() -> None:
         (State.RUNNING, Choice("best"), False),
         (State.RUNNING, Choice(500), True),  # that epoch is over in every run
         (State.FAILED, Choice(), False),
-        (State.DIVERGED, Choice(), False),
-        (State.DIVERGED, Choice(500), False),
+        (State.DIVERGED, Choice(), True),  # as the worst
+        (State.DIVERGED, Choice(500), True),  # as it was then
     ],
 )
 def test_runs_are_compared_where_their_parameters_are_final(
@@ -128,6 +139,96 @@ def test_values_so_far_are_rings_and_the_footnote_says_so() -> None:
     gids = {collection.get_gid() for collection in drawing.figure.axes[0].collections}
     assert {"final", "so_far"} <= gids
     assert "Ring:" in drawing.figure.get_supxlabel()
+
+
+DIVERGED = {"width=4_rand_2": State.DIVERGED, "width=8_rand_0": State.DIVERGED}
+
+
+def test_a_diverged_run_is_the_worst_of_all_ranks_whatever_was_measured() -> None:
+    report = make_report({"4": [0.1, 0.2, 0.01], "8": [0.5]}, states=DIVERGED)
+    table = make_eval_table(report, "encoder")
+    assert table["linear_projection_mse"].tolist() == [0.1, 0.2, 0.01, 0.5]
+    assert table["is_worst"].tolist() == [False, False, True, True]
+    mse, mig = list_metrics(table)
+    assert rank_values(table, mse).tolist() == [0.1, 0.2, math.inf, math.inf]
+    assert rank_values(table, mig).tolist() == [0.9, 0.8, -math.inf, -math.inf]
+    summary = summarise_groups(table, [mse, mig])
+    assert summary["n"].tolist() == [3, 1]
+    assert summary[mse.name].tolist() == [0.2, math.inf]
+    assert summary[mig.name].tolist() == [0.8, -math.inf]
+
+
+def test_at_an_epoch_that_it_reached_a_diverged_run_is_as_good_as_it_was() -> None:
+    states = {"width=4_rand_0": State.DIVERGED, "width=4_rand_1": State.DIVERGED}
+    report = make_report({"4": [0.4, None]}, states=states, choice=Choice(500))
+    assert make_eval_table(report, "encoder")["is_worst"].tolist() == [False, True]
+
+
+def test_diverged_runs_are_crosses_at_the_worse_end_of_each_panel_and_part_of_the_box() -> None:
+    report = make_report({"4": [0.1, 0.2, 0.01], "8": [0.5]}, states=DIVERGED)
+    drawing = draw_eval(report, make_eval_table(report, "encoder"), kind="encoder")
+    assert drawing is not None
+    for ax, edge, whisker_end in zip(drawing.figure.axes, (1.0, 0.0), (1.0, 0.0), strict=True):
+        (crosses,) = [c for c in ax.collections if c.get_gid() == "diverged"]
+        assert np.asarray(crosses.get_offsets())[:, 1].tolist() == [edge, edge]
+        whiskers = [line for line in ax.lines if line.get_gid() == "whiskers:0"]
+        assert whisker_end in {float(np.asarray(line.get_ydata())[-1]) for line in whiskers}
+        assert not [c for c in ax.collections if c.get_gid() == "so_far"]
+    labels = [text.get_text() for text in drawing.figure.axes[1].get_xticklabels()]
+    assert labels == ["4\nn = 3\n1 diverged", "8\nn = 1\n1 diverged"]
+    assert "Cross: diverged" in drawing.figure.get_supxlabel()
+
+
+# Rows of earlier calls
+
+
+def save(report: EvalReport, path: Path) -> pd.DataFrame:
+    table = make_eval_table(report, "encoder", earlier=read_earlier(path, report))
+    table.to_csv(path, index=False)
+    return table
+
+
+def choose_runs(report: EvalReport, *places: int) -> EvalReport:
+    return replace(report, runs=[report.runs[place] for place in places])
+
+
+def test_a_call_replaces_the_rows_of_its_runs_and_keeps_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "encoder.csv"
+    states = {"width=8_rand_0": State.DIVERGED}
+    report = make_report({"4": [0.1 + 0.2, 0.25], "8": [0.5, None]}, states=states)
+    assert read_earlier(path, report) == {}
+    first = save(choose_runs(report, 0, 2, 3), path)
+    newer = make_report({"4": [0.75, 0.125], "8": [0.5, None]})
+    table = save(choose_runs(newer, 1, 3), path)
+    assert table["run"].tolist() == [run.name for run in report.plan.runs]
+    assert table["linear_projection_mse"].tolist()[:3] == [0.1 + 0.2, 0.125, 0.5]
+    assert table["is_worst"].tolist() == [False, False, True, False]
+    assert table["problem"].tolist()[3] == "no parameters yet (pending)"
+    # What was kept is as if all had been looked at in one call.
+    kept = table[table["run"].isin(["width=4_rand_0", "width=8_rand_0"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, first[:2], check_like=True)
+
+
+def test_rows_of_other_parameters_or_another_experiment_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "encoder.csv"
+    report = make_report({"4": [0.1, 0.2]})
+    save(report, path)
+    others = (
+        replace(report, choice=Choice("best")),
+        replace(report, split="train"),
+        replace(report, experiment=ExperimentDir(Path("experiments/2022_m12_d15@00_00_00_width"))),
+    )
+    for other in others:
+        assert read_earlier(path, other) == {}
+    assert list(read_earlier(path, report)) == ["width=4_rand_0", "width=4_rand_1"]
+
+
+@pytest.mark.parametrize("content", ["", "rubbish", "run,epoch\na,b\n", "\0\xff"])
+def test_a_damaged_table_is_an_error_with_its_path(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "encoder.csv"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(HpcexpError, match=f"{path}: not a table of this version"):
+        read_earlier(path, make_report({"4": [0.1]}))
 
 
 def test_nothing_is_drawn_of_nothing() -> None:

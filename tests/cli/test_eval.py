@@ -65,7 +65,7 @@ def test_everything_is_drawn_and_the_table_is_shown(trained: CommandLine) -> Non
     assert "skipped  rnn_width=6_rand_1: no parameters yet" in said
     assert "linear projection MSE" in said
     directory = trained.experiments[0].path / "eval" / "last"
-    names = sorted(path.name for path in directory.iterdir())
+    names = sorted(path.name for path in directory.iterdir() if path.name != ".lock")
     assert names == [
         *("decoder", "encoder", "encoder.csv", "encoder.pdf", "encoder.png"),
         *("prediction", "trajectory"),
@@ -88,6 +88,8 @@ MISTAKES = [
     (("--metric", "loss"), "--metric loss is for --at best, not for --at last"),
     (("--split", "test"), "there are: train, validate, evaluate"),
     (("--sequences", "5", "--kind", "prediction"), "there is no sequence 4 in the validate"),
+    (("--at", "1"), "--at 1: rnn_width=4_rand_0: has no parameters of epoch 1; there are: last"),
+    (("--at", "best", "--metric", "mse"), "rnn_width=4_rand_0: has no metric mse; it has: loss"),
     (("--device", "gpu"), "--device gpu: not on this machine"),
     (("nogroup",), "has no run or group 'nogroup'"),
 ]
@@ -111,7 +113,28 @@ def test_a_mistake_is_a_message_without_a_traceback(trained: CommandLine) -> Non
     assert "Traceback" not in said
 
 
-def test_an_epoch_that_was_not_kept_is_a_problem_of_each_run(trained: CommandLine) -> None:
-    said = trained("eval", "latest", "--at", "1", exit_code=1)
-    assert "problem  rnn_width=4_rand_0: has no parameters of epoch 1" in said
-    assert "nothing to look into" in said
+def read_rows(trained: CommandLine, where: str) -> dict[str, dict[str, str]]:
+    path = trained.experiments[0].path / "eval" / where / "encoder.csv"
+    with path.open() as file:
+        return {row["run"]: row for row in csv.DictReader(file)}
+
+
+def test_a_table_keeps_the_rows_of_earlier_calls(trained: CommandLine) -> None:
+    arguments = ("eval", "latest", "--kind", "encoder", "--split", "validate")
+    trained(*arguments, "rnn_width=6_rand_0")
+    before = read_rows(trained, "last_on_validate")
+    said = trained(*arguments, "rnn_width=4")
+    assert "(rows of earlier calls: 1)" in said
+    after = read_rows(trained, "last_on_validate")
+    assert list(after) == ["rnn_width=4_rand_0", "rnn_width=4_rand_1", "rnn_width=6_rand_0"]
+    assert after["rnn_width=6_rand_0"] == before["rnn_width=6_rand_0"]
+
+
+def test_a_table_that_cannot_be_read_is_said_and_made_anew(trained: CommandLine) -> None:
+    arguments = ("eval", "latest", "--kind", "encoder", "--split", "train", "rnn_width=4_rand_0")
+    path = trained.experiments[0].path / "eval" / "last_on_train" / "encoder.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("rubbish\n")
+    said = trained(*arguments)
+    assert "encoder.csv: not a table of this version" in said
+    assert list(read_rows(trained, "last_on_train")) == ["rnn_width=4_rand_0"]

@@ -83,6 +83,17 @@ def test_a_run_stops_when_a_metric_has_not_fallen_for_its_patience() -> None:
     assert reasons[4] == ("loss (validate) has not fallen below 0.8 for 2 epochs, at epoch 5")
 
 
+def test_a_plateau_stops_no_run_before_its_epoch() -> None:
+    rule = {"kind": "plateau", "metric": "loss", "patience": 1, "from_epoch": 4}
+    reasons = show(make(stop=[rule]), [1.0, 1.0, 1.0, 1.0])
+    assert reasons == [
+        "",
+        "",
+        "",
+        "loss (validate) has not fallen below 1 for 3 epochs, at epoch 4",
+    ]
+
+
 def test_a_run_stops_after_its_hours_over_all_attempts() -> None:
     clock = Clock()
     config = TrainConfig.model_validate({"stop": [{"kind": "wall_clock", "hours": 2}]})
@@ -143,6 +154,15 @@ def test_a_run_that_is_stopped_says_why_and_keeps_what_it_has(make_workload: Mak
     assert result.reason.endswith("below 99, at epoch 3")
     assert max(row.epoch for row in sink.rows) == 3
     assert max(sink.checkpoints) == 15
+
+
+def test_a_run_that_was_stopped_and_killed_before_it_could_say_so_trains_no_further(
+    make_workload: MakeWorkload,
+) -> None:
+    sink, changes = MemorySink(), {"stop": [{"metric": "loss", "below": 99.0, "from_epoch": 3}]}
+    before = train(make_workload, sink, **changes)
+    again = MemorySink(rows=sink.rows, checkpoints=sink.checkpoints)
+    assert train(make_workload, again, **changes) == before
 
 
 def list_lr(sink: MemorySink) -> list[float]:

@@ -147,6 +147,27 @@ def make_toy_inputs(x: float) -> StepInputs:
     )
 
 
+def test_a_step_weighs_the_losses_clips_the_gradient_and_decays_the_weights() -> None:
+    function = StepFunction(Toy(), "sgd")
+    inputs = make_toy_inputs(2.0)
+    changes = {"loss_weights": [3.0], "grad_clip": 0.5, "weight_decay": 0.2}
+    values = {**inputs.values, **{k: torch.tensor(v) for k, v in changes.items()}}
+    state, record = function(function.init_state(), inputs._replace(values=values))
+    # w = 1; the weighted loss is 3 * 2 * w with a gradient of 6, clipped to 0.5.
+    assert record.tolist() == pytest.approx([6.0, 2.0, 6.0])
+    assert state.parameters["w"].item() == pytest.approx(1 - 0.1 * (0.5 + 0.2))
+
+
+def test_a_gradient_explodes_by_its_norm_before_clipping() -> None:
+    function = StepFunction(Toy(), "sgd")
+    inputs = make_toy_inputs(2.0)
+    bounds = {"grad_clip": torch.tensor(0.5), "grad_explosion": torch.tensor(1.0)}
+    start = function.init_state()
+    state, _ = function(start, inputs._replace(values={**inputs.values, **bounds}))
+    assert not state.alive
+    assert torch.equal(state.parameters["w"], start.parameters["w"])
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_from_the_first_non_finite_value_on_nothing_moves_any_more(bad: float) -> None:
     function = StepFunction(Toy(), "adam")

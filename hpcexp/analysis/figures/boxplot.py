@@ -65,6 +65,8 @@ def make_box_table(results: Results, metric: Metric) -> pd.DataFrame:
 def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metric) -> Axes:
     """Draw a table of `make_box_table`; whiskers span all finished runs.
 
+    The worst of all ranks is an infinite value: minus infinity where larger is better.
+
     A run keeps its place across the width of a box in every group, so that equal
     initialisations can be compared.
     """
@@ -74,7 +76,7 @@ def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metr
     if limits.is_log:
         style.label_log_axis(ax)
     style.tidy(ax)
-    _draw_boxes(ax, table, axis=axis, top=limits.high)
+    _draw_boxes(ax, table, axis=axis, limits=limits)
     _draw_points(ax, table, axis=axis, cap=metric.cap)
     if metric.success_below is not None:
         style.draw_threshold(ax, metric.success_below)
@@ -172,12 +174,12 @@ def _is_beyond(values: NDArray[np.float64], cap: float | None) -> NDArray[np.boo
     return np.isfinite(values) & (values > limit)
 
 
-def _draw_boxes(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, top: float) -> None:
+def _draw_boxes(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, limits: Limits) -> None:
     final = table[table["is_final"]]
     found = [describe_distribution(final.loc[final["group"] == g, "value"]) for g in axis.names]
     places = [place for place, distribution in enumerate(found) if distribution.n]
     drawn = ax.bxp(
-        [_make_box(found[place], top=top) for place in places],
+        [_make_box(found[place], limits=limits) for place in places],
         positions=places,
         widths=BOX_WIDTH,
         showfliers=False,
@@ -195,8 +197,8 @@ def _draw_boxes(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, top: float) -
                 artist.set(facecolor=(colours[place], 0.22))
 
 
-def _make_box(final: Distribution, *, top: float) -> dict[str, Any]:
-    """What `Axes.bxp` draws; an infinite statistic lies at the top of the axis."""
+def _make_box(final: Distribution, *, limits: Limits) -> dict[str, Any]:
+    """What `Axes.bxp` draws; an infinite statistic lies at the end of the axis."""
     statistics = {
         "whislo": final.min,
         "q1": final.lower_quartile,
@@ -204,11 +206,12 @@ def _make_box(final: Distribution, *, top: float) -> dict[str, Any]:
         "q3": final.upper_quartile,
         "whishi": final.max,
     }
-    return {name: top if math.isinf(value) else value for name, value in statistics.items()}
+    ends = {math.inf: limits.high, -math.inf: limits.low}
+    return {name: ends.get(value, value) for name, value in statistics.items()}
 
 
 def _draw_points(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, cap: float | None) -> None:
-    """Every run; one whose value is no place on the axis is marked at its top edge."""
+    """Every run; one whose value is no place on the axis is marked at its edge."""
     values = table["value"].to_numpy(np.float64)
     is_final = table["is_final"].to_numpy(bool)
     beyond = _is_beyond(values, cap)
@@ -220,7 +223,8 @@ def _draw_points(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, cap: float |
         _scatter(ax, x[chosen], values[chosen], colours[chosen], kind=gid)
     edge = ax.get_xaxis_transform()
     for gid, chosen in (("beyond", beyond), ("diverged", np.isinf(values))):
-        _scatter(ax, x[chosen], np.ones(chosen.sum()), colours[chosen], kind=gid, transform=edge)
+        at_edge = (values[chosen] > 0).astype(float)
+        _scatter(ax, x[chosen], at_edge, colours[chosen], kind=gid, transform=edge)
 
 
 def _scatter(

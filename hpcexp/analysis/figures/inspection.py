@@ -14,7 +14,7 @@ from hpcexp.analysis.figures.boxplot import describe_groups, draw_boxplot
 from hpcexp.analysis.figures.drawing import Drawing
 from hpcexp.analysis.figures.page import LARGE, PNG_DPI, SMALL, wrap
 from hpcexp.analysis.groups import GroupAxis, make_group_axis
-from hpcexp.analysis.inspection import list_metrics
+from hpcexp.analysis.inspection import list_metrics, rank_values
 from hpcexp.train.metric import Metric
 from hpcexp.worker.inspection.evaluate import EvalReport
 
@@ -48,7 +48,7 @@ def draw_panel(
     ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metric, is_labelled: bool
 ) -> Axes:
     """Boxes and points of one metric; the groups' labels only where they are wanted."""
-    draw_boxplot(ax, table.assign(value=table[metric.name]), axis=axis, metric=metric)
+    draw_boxplot(ax, table.assign(value=rank_values(table, metric)), axis=axis, metric=metric)
     ax.set_title(metric.title, loc="left", fontsize=8.5)
     ax.set_ylabel("")
     if not is_labelled:
@@ -61,9 +61,8 @@ def _make_panels(
     table: pd.DataFrame, metrics: Sequence[Metric], axis: GroupAxis
 ) -> tuple[Figure, list[tuple[Axes, bool]]]:
     """Axes column by column, and whether each is the lowest of its column."""
-    notes = describe_groups(
-        table.assign(value=table[metrics[0].name]), axis=axis, metric=metrics[0]
-    )
+    ranked = table.assign(value=rank_values(table, metrics[0]))
+    notes = describe_groups(ranked, axis=axis, metric=metrics[0])
     width = style.choose_axes_width(axis, notes)
     num_columns = 2 if len(metrics) > 3 and width <= _MAX_WIDTH_FOR_TWO else 1
     num_rows = -(-len(metrics) // num_columns)
@@ -83,10 +82,13 @@ def _make_panels(
 def _explain(report: EvalReport, table: pd.DataFrame) -> str:
     at = report.choice
     chosen = f"epoch {at.at}" if isinstance(at.at, int) else f"{at.at} {at.metric or ''}".strip()
+    chosen += f", on {report.split}" if report.split else ""
     parts = [
         f"{report.experiment.name}. Parameters: {chosen}. Point: a run; box: quartiles and "
         "median; whiskers: all finished runs. Smaller is better for MSE, larger for the others."
     ]
+    if table["is_worst"].any():
+        parts.append("Cross: diverged, the worst of all ranks.")
     if (table["epoch"].notna() & ~table["is_final"]).any():
-        parts.append("Ring: still training, or diverged; not part of the box.")
+        parts.append("Ring: so far, not part of the box.")
     return " ".join(parts)

@@ -6,6 +6,7 @@ Colours are those of `hpcexp plot` (Okabe & Ito 2008).
 from __future__ import annotations
 
 import io
+import textwrap
 import warnings
 
 from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ STYLES = (
 )
 PANEL_WIDTH, PANEL_HEIGHT = 2.6, 1.6  # inches
 DPI = 130
+LETTER_WIDTH = 0.08  # inches, of a wide letter: a line of the heading stays within the page
 _SMALL, _NORMAL = 7.5, 9.0  # points
 _GREY, _LIGHT_GREY = "#666666", "#dddddd"
 
@@ -61,12 +63,15 @@ def draw_curves(curves: Curves, *, headline: str) -> Figure:
     for column, label in enumerate(curves.column_labels):
         grid[0][column].set_title(_plain(label), fontsize=_NORMAL, loc="left", pad=12)
         grid[-1][column].set_xlabel(curves.x_label, fontsize=_NORMAL)
-    figure.suptitle(
-        _plain("\n".join(filter(None, (headline, curves.title)))),
-        fontsize=_NORMAL,
-        x=0.01,
-        ha="left",
-    )
+    figure.align_ylabels(grid[:, 0])
+    lines_of_text = [
+        line
+        for text in (headline, curves.title)
+        for line in textwrap.wrap(
+            text, int(figure.get_figwidth() / LETTER_WIDTH), break_on_hyphens=False
+        )
+    ]
+    figure.suptitle(_plain("\n".join(lines_of_text)), fontsize=_NORMAL, x=0.01, ha="left")
     handles, labels = grid[0][0].get_legend_handles_labels()
     if len(labels) > 1:
         figure.legend(

@@ -1,7 +1,7 @@
 """Looking into the runs of an experiment, one after another.
 
-A run without parameters is skipped, one whose parameters cannot be read is a problem;
-both are said, and the others go on.
+A run without the parameters that are meant is skipped, one whose parameters cannot be read
+is a problem; both are said, and the others go on.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from hpcexp.train.inspection import Findings, Inspectable, Request
 from hpcexp.worker.inspection.parameters import (
     Choice,
     LoadedModel,
+    check_choice,
     choose_device,
     load_model,
     load_run_workload,
 )
 from hpcexp.worker.inspection.write import render_findings
-from hpcexp.worker.parameters import NoParametersError
+from hpcexp.worker.parameters import NoParametersError, NotKeptError
 
 if TYPE_CHECKING:
     import torch
@@ -40,8 +41,9 @@ logger = logging.getLogger("hpcexp.worker")
 class LookedInto:
     """What was found in one run, or why nothing was.
 
-    `skipped`: it has no parameters yet; `problem`: they cannot be read. `numbers` are those
-    of each kind. `notes` say what was left out, and what is not quite as asked for.
+    `skipped`: it has no parameters yet, or not those that are meant; `problem`: they cannot be
+    read. `numbers` are those of each kind. `notes` say what was left out, and what is not quite
+    as asked for.
     """
 
     run: PlannedRun
@@ -62,13 +64,19 @@ class LookedInto:
 
 @dataclass(frozen=True)
 class EvalReport:
-    """All that was looked at, in the order of the plan."""
+    """All that was looked at, in the order of the plan; `split` None: what each kind is for."""
 
     experiment: ExperimentDir
     plan: Plan
     directory: EvalDir
     choice: Choice
+    split: str | None
     runs: Sequence[LookedInto]
+
+    @property
+    def looked_at(self) -> str:
+        """A name for what was looked at: rows of one table have the same."""
+        return name_looked_at(self.choice, self.split)
 
     @property
     def kinds_with_numbers(self) -> list[str]:
@@ -89,16 +97,19 @@ def evaluate_runs(
     """Look into runs, and write what is drawn of each under the experiment's eval directory.
 
     Where `request.kinds` is empty, all kinds of the workload are meant. Raises UsageError,
-    before anything is written, for what the workload or this machine cannot do.
+    before anything is written, for what the workload or this machine cannot do, and for
+    parameters that no run has.
     """
     plan = read_plan(experiment)
     chosen = [run for run in plan.runs if run.name in set(run_names)]
     torch_device = choose_device(device)
-    directory = EvalDir(output_dir) if output_dir else experiment.eval_dir(choice.label)
+    label = name_looked_at(choice, request.split)
+    directory = EvalDir(output_dir) if output_dir else experiment.eval_dir(label)
     workloads, problems = _load_workloads(experiment, chosen)
     requests = {
         name: _complete(request, workload, plan.workload) for name, workload in workloads.items()
     }
+    check_choice([experiment.run(name) for name in workloads], choice)
     _check_writable(directory)
     looked: list[LookedInto] = []
     for run in chosen:
@@ -118,7 +129,12 @@ def evaluate_runs(
             )
         looked.append(found)
         on_run(found)
-    return EvalReport(experiment, plan, directory, choice, looked)
+    return EvalReport(experiment, plan, directory, choice, request.split, looked)
+
+
+def name_looked_at(choice: Choice, split: str | None) -> str:
+    """Such as `last`, `best_loss`, or `epoch_000500_on_train`."""
+    return f"{choice.label}_on_{split}" if split else choice.label
 
 
 def _check_writable(directory: EvalDir) -> None:
@@ -176,6 +192,8 @@ def _look_into(
         loaded = load_model(run_dir, workload, choice=choice, device=device)
     except NoParametersError:
         return LookedInto(run, state, skipped=f"no parameters yet ({state})")
+    except NotKeptError as error:
+        return LookedInto(run, state, skipped=str(error).removeprefix(f"{run_dir.name}: "))
     except HpcexpError as error:
         return LookedInto(run, state, problem=str(error).removeprefix(f"{run_dir.name}: "))
     assert isinstance(workload, Inspectable)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.experiment import read_run_config
 from hpcexp.store.layout import RunDir
-from hpcexp.worker.parameters import At, load_parameters
+from hpcexp.worker.parameters import At, NotKeptError, load_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +44,25 @@ class LoadedModel:
     epoch: int
     step: int
     note: str
+
+
+def check_choice(run_dirs: Sequence[RunDir], choice: Choice) -> None:
+    """Raise UsageError where runs have parameters, but none of them those that are meant."""
+    if choice.at == "last":
+        return
+    lacking: list[str] = []
+    for run_dir in run_dirs:
+        try:
+            load_parameters(run_dir, at=choice.at, metric=choice.metric)
+        except NotKeptError as error:
+            lacking.append(str(error))
+        except HpcexpError:
+            continue  # of this run something else is to be said
+        else:
+            return
+    if lacking:
+        rest = "; nor has any other run" if len(lacking) > 1 else ""
+        raise UsageError(f"--at {choice.at}: {lacking[0]}{rest}")
 
 
 def load_run_workload(run_dir: RunDir) -> Workload:

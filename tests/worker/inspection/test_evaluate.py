@@ -54,7 +54,7 @@ def test_every_run_with_parameters_is_drawn_and_a_pending_one_is_said(
     report = evaluate(experiment)
     first, second, third = report.runs
     assert (first.epoch, first.step, first.state) == (2, 10, State.COMPLETED)
-    directory = experiment.path / "eval" / "last" / "decoder"
+    directory = experiment.path / "eval" / "last_on_validate" / "decoder"
     assert [path.name for path in first.files] == [
         "rnn_width=4_rand_0_grid.png",
         "rnn_width=4_rand_0_animation.gif",
@@ -116,11 +116,36 @@ def test_parameters_of_another_model_are_a_problem(experiment: ExperimentDir) ->
 def test_an_epoch_is_looked_into_where_it_was_kept_and_has_a_directory_of_its_own(
     experiment: ExperimentDir,
 ) -> None:
-    report = evaluate(experiment, choice=Choice(1))
+    report = evaluate(experiment, choice=Choice(1), request=Request(kinds=("decoder",)))
     assert report.runs[0].epoch == 1
     assert report.directory.path == experiment.path / "eval" / "epoch_000001"
-    missing = evaluate(experiment, choice=Choice(7)).runs[0]
-    assert "no parameters of epoch 7; there are: last (epoch 2)" in missing.problem
+
+
+def test_parameters_that_no_run_has_are_refused_before_anything_is_written(
+    experiment: ExperimentDir,
+) -> None:
+    kept = (
+        r"--at 7: rnn_width=4_rand_0: has no parameters of epoch 7; there are: last \(epoch 2\), "
+    )
+    with pytest.raises(UsageError, match=kept + "epochs 1, 2; nor has any other run"):
+        evaluate(experiment, choice=Choice(7))
+    with pytest.raises(UsageError, match=r"--at best: .* has no metric mse; it has: loss, "):
+        evaluate(experiment, choice=Choice("best", "mse"))
+    assert not (experiment.path / "eval").exists()
+
+
+def test_a_run_that_did_not_keep_an_epoch_is_skipped_where_another_did(
+    experiment: ExperimentDir,
+) -> None:
+    (list_runs(experiment)[0].list_kept()[1]).unlink()
+    first, second, _ = evaluate(experiment, choice=Choice(1)).runs
+    assert first.skipped == "has no parameters of epoch 1; there are: last (epoch 2), epochs 2"
+    assert second.is_done
+
+
+def test_each_split_has_a_directory_of_its_own(experiment: ExperimentDir) -> None:
+    report = evaluate(experiment, choice=Choice("best", "loss"))
+    assert report.directory.path.name == report.looked_at == "best_loss_on_validate"
 
 
 @pytest.mark.parametrize(

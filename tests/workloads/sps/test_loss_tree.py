@@ -14,6 +14,7 @@ from hpcexp.train.fit import fit
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import MemorySink
 from hpcexp.workloads.sps.config import Config
+from hpcexp.workloads.sps.dynamics import Prediction
 from hpcexp.workloads.sps.objective import Objective
 from hpcexp.workloads.sps.workload import SpsWorkload
 from tests.train.conftest import TINY
@@ -172,6 +173,17 @@ def test_supervision_of_the_rnn_compares_its_predictions_with_the_truth() -> Non
     torch.testing.assert_close(step.terms()["supervise.rnn"], errors.square().mean())
 
 
+def test_supervision_of_the_rnn_undoes_the_transform_first() -> None:
+    changes = {"symmetry": {"identity_probability": 0.0}}
+    step = Step(make(**with_weights(supervise={"rnn": 1.0}), **changes))
+    seen: list[Prediction] = []
+    step.model.dynamics.register_forward_hook(lambda _m, _given, made: seen.append(made))
+    loss = step.terms()["supervise.rnn"]
+    undone, truth = step.model.symmetry.undo(seen[0].z, step.noise), step.batch["truth"][:, 3:]
+    torch.testing.assert_close(loss, (undone - truth).square().mean())
+    assert not torch.allclose(undone, seen[0].z)  # otherwise this shows nothing of the transform
+
+
 # Self-consistency, cycle, energy
 
 
@@ -217,6 +229,26 @@ def model_of(workload: SpsWorkload, other: Objective) -> Objective:
     return model
 
 
+def test_the_kl_divergence_of_the_rnn_is_that_of_its_predictions_with_the_transform_undone() -> (
+    None
+):
+    # Translations: a rotation leaves the divergence as it is.
+    moved = {"rules": [{"slices": ["0:2"], "sample": ["translate"]}], "identity_probability": 0.0}
+    changes = {"rnn_variance": "learned", "symmetry": moved}
+    step = Step(make(**with_weights(rnn_kld=1.0), **changes))
+    seen: list[Prediction] = []
+    step.model.dynamics.register_forward_hook(lambda _m, _given, made: seen.append(made))
+    loss = step.terms()["rnn_kld"]
+    log_variance = seen[0].log_variance
+    assert log_variance is not None
+    mean = step.model.symmetry.undo(seen[0].mean, step.noise)
+    gaussian = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    standard = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    expected = torch.distributions.kl_divergence(gaussian, standard).sum(dim=-1).mean()
+    torch.testing.assert_close(loss, expected)
+    assert not torch.allclose(mean, seen[0].mean)  # otherwise this shows nothing of the transform
+
+
 def test_the_cycle_loss_is_that_of_encoding_what_was_decoded() -> None:
     step = Step(make(**with_weights(cycle=1.0)))
     means, log_variance = step.model.encode(step.batch["images"].double() / 255)
@@ -226,12 +258,19 @@ def test_the_cycle_loss_is_that_of_encoding_what_was_decoded() -> None:
     torch.testing.assert_close(step.terms()["cycle"], (again - z).square().mean())
 
 
-def test_an_energy_of_0_costs_1_on_both_sides() -> None:
+@pytest.mark.parametrize(
+    ("energy", "real", "fake"), [(0.0, 1.0, 1.0), (0.5, 1.5, 0.5), (-3.0, 0.0, 4.0)]
+)
+def test_real_sequences_should_have_a_low_energy_and_fake_ones_a_high_one(
+    energy: float, real: float, fake: float
+) -> None:
     step = Step(make(**with_weights(sequence_energy={"real": 1.0, "fake": 1.0})))
     for parameter in step.model.sequence_energy.parameters():
         torch.nn.init.zeros_(parameter)
+    torch.nn.init.constant_(step.model.sequence_energy.to_energy.bias, energy)
     terms = step.terms()
-    assert terms["sequence_energy.real"] == terms["sequence_energy.fake"] == 1
+    assert terms["sequence_energy.real"].item() == real
+    assert terms["sequence_energy.fake"].item() == fake
 
 
 def test_fake_sequences_are_real_ones_with_noise_of_the_given_size() -> None:
@@ -284,12 +323,23 @@ def model_in(workload: SpsWorkload, other: Objective) -> Objective:
     return model
 
 
-@pytest.mark.parametrize("distance", ["l1", "cosine"])
+@pytest.mark.parametrize("distance", ["mse", "l1", "cosine"])
 def test_the_distance_of_latents_is_that_of_the_config(distance: str) -> None:
-    squared = Step(make()).terms()["predict.z"]
-    other = Step(make(z_loss=distance)).terms()["predict.z"]
-    assert other != squared
-    assert 0 < other < 2.5
+    step = Step(make(z_loss=distance, symmetry=ZERO_SYMMETRY))
+    seen: list[Prediction] = []
+    step.model.dynamics.register_forward_hook(lambda _m, _given, made: seen.append(made))
+    loss = step.terms()["predict.z"]
+    means, log_variance = step.model.encode(step.batch["images"].double() / 255)
+    assert log_variance is not None
+    z = means + step.noise["posterior"] * (0.5 * log_variance).exp()
+    predicted, target = seen[0].z[0], z[:, 3:]
+    similarity = torch.nn.functional.cosine_similarity(predicted, target, dim=-1)
+    expected = {
+        "mse": (predicted - target).square().mean(),
+        "l1": (predicted - target).abs().mean(),
+        "cosine": 1 - similarity.mean(),
+    }
+    torch.testing.assert_close(loss, expected[distance])
 
 
 # Gradients of the prediction losses

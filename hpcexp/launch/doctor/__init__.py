@@ -1,1 +1,0 @@
-"""`hpcexp doctor`: does this machine, this directory and this cluster do what hpcexp relies on?"""
