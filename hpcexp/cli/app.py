@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 import hpcexp
-from hpcexp.cli import control, dataset, inspect, launch, logs, plot
+from hpcexp.cli import control, dataset, doctor, inspect, launch, logs, plot
 from hpcexp.cli import eval as eval_command
 
 HELP_WIDTH = 100
@@ -60,6 +60,7 @@ for command in (
     plot.plot,
     eval_command.evaluate,
     dataset.dataset,
+    doctor.doctor,
     plot.schema,
     inspect.completion,
 ):

@@ -111,18 +111,19 @@ class _Fit:
         self._restore()
         now = self.options.clock()
         self.last_checkpoint, self.last_read_back = now, now
-        while self.step < self.config.num_steps:
+        # There is a reason already where a run was stopped, and killed before it could say so.
+        while self.step < self.config.num_steps and not self.controller.stop_reason:
             if reason := self.sink.interruption():
                 return self._end("interrupted", reason)
             self._train_one_step()
             if self._read_back_is_due() and (reason := self._read_back()):
                 return self._end("diverged", reason)
-            if reason := self.controller.stop_reason:
-                return self._end("stopped", reason)
             if self.options.clock() - self.last_checkpoint >= self.options.checkpoint_every_s:
                 if reason := self._read_back():
                     return self._end("diverged", reason)
                 self._save_checkpoint()
+        if reason := self.controller.stop_reason:
+            return self._end("stopped", reason)
         return self._end("completed")
 
     def _train_one_step(self) -> None:

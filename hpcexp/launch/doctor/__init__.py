@@ -1,0 +1,1 @@
+"""`hpcexp doctor`: does this machine, this directory and this cluster do what hpcexp relies on?"""
