@@ -1,6 +1,6 @@
 """Random histories on the simulated cluster: how many states were told that were not true.
 
-    python benchmarks/histories.py [--num-histories 10000] [--jobs 4]
+    python benchmarks/histories.py [--num-histories 10000] [--jobs 4] [--smoke]
 
 Each history is an experiment of four runs under faults at random times; the truth is the
 simulator's own. `--seed` plays a single one.
@@ -36,7 +36,10 @@ def main() -> int:
     parser.add_argument("--num-histories", type=int, default=10_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--smoke", action="store_true", help="A handful, to see that it runs.")
     arguments = parser.parse_args()
+    if arguments.smoke:
+        arguments.num_histories, arguments.jobs = 4, 1
     seeds = range(arguments.num_histories) if arguments.seed is None else [arguments.seed]
     begun, num_wrong, num_played = time.monotonic(), 0, 0
     happened: Counter[str] = Counter()

@@ -1,6 +1,6 @@
 """Ten thousand runs, and fifty thousand: how long commands take, and what the scheduler is asked.
 
-    python benchmarks/scale.py [--num-runs 10000 50000]
+    python benchmarks/scale.py [--num-runs 10000 50000] [--smoke]
 
 Commands are timed as processes of their own, from a cold start, with stand-ins for Slurm's
 commands that answer at once. The experiment is then run to its end on the simulated cluster
@@ -144,7 +144,9 @@ def main() -> None:
     """Measure each number of runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--num-runs", type=int, nargs="+", default=[10_000, 50_000])
-    for num_runs in parser.parse_args().num_runs:
+    parser.add_argument("--smoke", action="store_true", help="100 runs, to see that it runs.")
+    arguments = parser.parse_args()
+    for num_runs in [100] if arguments.smoke else arguments.num_runs:
         print(f"\n| {num_runs} runs | took | calls of the scheduler |\n|---|--:|--:|")
         with tempfile.TemporaryDirectory() as directory:
             measure_commands(Path(directory), num_runs)
