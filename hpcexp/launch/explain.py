@@ -37,12 +37,14 @@ def explain_silence(
     if submission.stage == Stage.HELD:
         return status.explain(reason=f"held: {submission.problem}")
     ended = answer.ended.get((submission.job_name, index))
-    explained = (
-        _settle(status, reason=_describe_missing(submission))
-        if ended is None
-        else _explain_ended(status, ended)
-    )
-    return _add_note(experiment, explained, submission, index)
+    how, obstacle = _read_note(experiment, submission, index)
+    if ended is None:
+        explained = _settle(status, reason=how or _describe_missing(submission))
+    else:
+        explained = _explain_ended(status, ended, how=how)
+    if not obstacle:
+        return explained
+    return explained.explain(reason=f"{explained.reason}; not started again: {obstacle}")
 
 
 def _explain_local(status: RunStatus, submission: Submission) -> RunStatus:
@@ -71,11 +73,16 @@ def _describe_missing(submission: Submission) -> str:
     return "its job has left the queue, and accounting does not say how it ended"
 
 
-def _explain_ended(status: RunStatus, job: Job) -> RunStatus:
-    """By how its job ended. What the run itself wrote down last is more exact, if it could."""
+def _explain_ended(status: RunStatus, job: Job, *, how: str) -> RunStatus:
+    """By how its job ended, and `how` its worker did, where the batch shell wrote that down.
+
+    What the run itself wrote down last is more exact, if it could.
+    """
     on = f" on {job.node}" if job.node else ""
     at = f" after step {status.step}" if status.step else ""
     signal = job.signal or (job.exit_code - 128 if job.exit_code > 128 else 0)
+    if signal:
+        how = how or f"its process was killed by signal {signal}"
     if job.state in ("TIMEOUT", "DEADLINE"):
         return status.explain(state=State.TIMED_OUT, reason=f"its job's time was up{at}")
     if job.state == "PREEMPTED":
@@ -92,8 +99,10 @@ def _explain_ended(status: RunStatus, job: Job) -> RunStatus:
         return status.explain(state=State.CANCELLED, reason=reason)
     if status.state in CUT_SHORT:
         return status
+    if how and status.state == State.RUNNING:
+        return status.explain(state=State.LOST, reason=f"{how}{on}{at}")
     if signal:
-        reason = f"its process was killed by signal {signal}{on}{at}"
+        reason = f"its job was ended by signal {signal}{on} before the run began"
         return status.explain(state=State.LOST, reason=reason)
     if status.state == State.RUNNING:
         return _settle(status, reason=f"its job ended as {job.state}{on}")
@@ -113,15 +122,14 @@ def _settle(status: RunStatus, *, reason: str) -> RunStatus:
     return status.explain(reason=status.reason or reason)
 
 
-def _add_note(
-    experiment: ExperimentDir, status: RunStatus, submission: Submission, index: int
-) -> RunStatus:
-    """Why its job was not started again, if the batch shell wrote that down."""
+def _read_note(experiment: ExperimentDir, submission: Submission, index: int) -> tuple[str, str]:
+    """How the worker ended, and why its job was not started again, by the batch shell."""
     try:
         note = experiment.not_requeued_path(submission.id, index).read_text(errors="replace")
     except OSError:
-        return status
-    return status.explain(reason=f"{status.reason}; not started again: {' '.join(note.split())}")
+        return "", ""
+    how, _, obstacle = note.partition("\n")
+    return how, " ".join(obstacle.split())
 
 
 def _describe_time(seconds: float) -> str:

@@ -273,7 +273,7 @@ class ExperimentDir:
         return self.submission_dir(submission_id) / f"job_{index}.log"
 
     def not_requeued_path(self, submission_id: str, index: int) -> Path:
-        """Why a job with work left was not started again."""
+        """How the worker of a job ended, and why the job was not started again; a line each."""
         return self.submission_dir(submission_id) / f"not_requeued_{index}"
 
     @property

@@ -279,7 +279,7 @@ def test_what_a_run_wrote_down_itself_is_not_overruled(
     play_slurm(sacct=f"9_0|{job_name}|FAILED|75:0|n1")
     experiment.submission_dir("submission_001").mkdir()
     note = experiment.not_requeued_path("submission_001", 0)
-    note.write_text("Requested operation is presently disabled\n")
+    note.write_text("its time limit is near\nRequested operation is presently disabled\n")
     status = observe(experiment).statuses[RUNS[0]]
     assert status.state == State.TIMED_OUT
     assert status.reason == (
@@ -364,3 +364,20 @@ def test_the_owner_of_a_lost_run_is_evicted_so_that_its_next_attempt_need_not_wa
         acquire(run_dir)
     assert RUNS[0] in make_chooser(experiment, Choice())()
     assert acquire(run_dir).attempt == 2
+
+
+def test_how_a_worker_died_is_known_before_accounting_tells(
+    experiment: ExperimentDir, job_name: str, play_slurm: PlaySlurm
+) -> None:
+    """squeue still shows the job, without its exit code; the batch shell wrote it down."""
+    set_status(experiment, RUNS[0], RunStatus(state=State.RUNNING, attempt=1, step=7))
+    experiment.submission_dir("submission_001").mkdir()
+    note = experiment.not_requeued_path("submission_001", 0)
+    note.write_text("its process was killed by signal 9\nstarted again 0 times, the most\n")
+    play_slurm(squeue=f"9_0|{job_name}|FAILED|NonZeroExitCode|n1")
+    status = observe(experiment).statuses[RUNS[0]]
+    assert (status.state, status.reason) == (
+        State.LOST,
+        "its process was killed by signal 9 on n1 after step 7; "
+        "not started again: started again 0 times, the most",
+    )

@@ -189,7 +189,7 @@ def test_a_worker_that_is_killed_is_started_again_by_its_batch_shell(
     subprocess.run(["kill", "-9", str(running[name].pid)], check=True)
     ended = wait_for(experiment, all_in(State.COMPLETED))
     assert ended[name].attempt == 2
-    assert "hpcexp: its worker died of signal 9; the job is started again" in (
+    assert "hpcexp: its process was killed by signal 9; the job is started again" in (
         experiment.job_log_path("submission_001", 0).read_text()
     )
     assert len(read_submissions(experiment)) == 1

@@ -184,11 +184,11 @@ class ModelWorker:
         note = experiment.not_requeued_path(submission_id, job.index)
         note.unlink(missing_ok=True)
         if is_started_again and found and job.restarts >= int(found[1]):
-            note.write_text("started again too often")
+            note.write_text("it ended\nstarted again too often\n")
         elif is_started_again:
             told = self.slurm("scontrol", "requeue", job.id)
             if not told.is_ok:
-                note.write_text(told.stderr)
+                note.write_text(f"it ended\n{told.stderr}")
         return is_started_again
 
 

@@ -36,21 +36,24 @@ case $hpcexp_code in
     esac ;;
   130|143) ;;  # asked to end before the worker could listen
   *) if [ $hpcexp_code -gt 128 ]; then
-       hpcexp_why="its worker died of signal $((hpcexp_code - 128))"
+       hpcexp_why="its process was killed by signal $((hpcexp_code - 128))"
      fi ;;
 esac
 rm -f "$hpcexp_note"
 if [ -n "$hpcexp_why" ]; then
-  if [ "${SLURM_RESTART_COUNT:-0}" -ge %(max_restarts)d ]; then
-    echo "started again ${SLURM_RESTART_COUNT} times, the most that the template allows" \\
-      > "$hpcexp_note"
-  elif scontrol requeue "$hpcexp_job" 2> "$hpcexp_note"; then
-    rm -f "$hpcexp_note"
+  hpcexp_restarts=${SLURM_RESTART_COUNT:-0}
+  if [ "$hpcexp_restarts" -ge %(max_restarts)d ]; then
+    hpcexp_not="started again $hpcexp_restarts times, the most that the template allows"
+  elif hpcexp_not=$(scontrol requeue "$hpcexp_job" 2>&1); then
+    hpcexp_not=
     echo "hpcexp: $hpcexp_why; the job is started again"
     sleep 60  # until Slurm ends this start of it
+  else
+    hpcexp_not=${hpcexp_not:-scontrol requeue failed without a word}
   fi
-  if [ -e "$hpcexp_note" ]; then
-    echo "hpcexp: $hpcexp_why; not started again: $(cat "$hpcexp_note")"
+  if [ -n "$hpcexp_not" ]; then
+    echo "hpcexp: $hpcexp_why; not started again: $hpcexp_not"
+    printf '%%s\\n' "$hpcexp_why" "$hpcexp_not" > "$hpcexp_note"
   fi
 elif [ -e %(held)s ]; then
   %(python)s -m hpcexp.launch.slurm.held %(experiment)s

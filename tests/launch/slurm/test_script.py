@@ -128,7 +128,7 @@ def run_batch(
     text: str,
     *,
     code: int,
-    restarts: int = 0,
+    restarts: int | None = 0,
     state: str = "RUNNING",
     refusal: str = "",
 ) -> dict[str, list[str]]:
@@ -156,7 +156,8 @@ def run_batch(
             "PATH": f"{folder}:{os.environ['PATH']}",
             "SLURM_ARRAY_JOB_ID": "77",
             "SLURM_ARRAY_TASK_ID": "0",
-            "SLURM_RESTART_COUNT": str(restarts),
+            # Slurm sets it only in a job that was started again.
+            **({} if restarts is None else {"SLURM_RESTART_COUNT": str(restarts)}),
         },
     )
     assert done.returncode == code
@@ -210,7 +211,18 @@ def test_a_job_is_started_again_as_often_as_the_template_allows(
     (tmp_path / "called_scontrol").unlink()
     assert "scontrol" not in run_batch(tmp_path, text, code=137, restarts=3)
     note = experiment.not_requeued_path("submission_001", 0).read_text()
-    assert note == "started again 3 times, the most that the template allows\n"
+    assert note.splitlines() == [
+        "its process was killed by signal 9",
+        "started again 3 times, the most that the template allows",
+    ]
+
+
+def test_a_job_that_may_never_be_started_again_was_started_again_0_times(
+    experiment: ExperimentDir, tmp_path: Path
+) -> None:
+    run_batch(tmp_path, write_for(experiment, Resources(max_restarts=0)), code=137, restarts=None)
+    note = experiment.not_requeued_path("submission_001", 0).read_text()
+    assert note.splitlines()[1].startswith("started again 0 times, the most")
 
 
 def test_where_slurm_forbids_it_the_reason_is_written_down(
@@ -219,6 +231,6 @@ def test_where_slurm_forbids_it_the_reason_is_written_down(
     text = write_for(experiment)
     run_batch(tmp_path, text, code=START_AGAIN, refusal="Requested operation is disabled")
     path = experiment.not_requeued_path("submission_001", 0)
-    assert path.read_text() == "Requested operation is disabled\n"
+    assert path.read_text() == "its time limit is near\nRequested operation is disabled\n"
     run_batch(tmp_path, text, code=START_AGAIN)
     assert not path.exists()
