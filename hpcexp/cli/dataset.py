@@ -71,7 +71,6 @@ def preview(
     if not found:
         raise UsageError(f"{template}: workload {loaded.workload} has no data set to preview")
     directory = output or Path("previews") / loaded.name
-    directory.mkdir(parents=True, exist_ok=True)
     reports = []
     for number, (settings, groups) in enumerate(found):
         # A kind that two of them share needs a number to tell them apart.
@@ -114,6 +113,8 @@ def _preview_one(
     data = adapter.validate_python(settings)
     headline = f"{stem}: {data.num_frames} frames of {data.resolution} x {data.resolution} pixels"
     made = make_preview(data, split=split, num_sequences=num, headline=headline)
+    # Not before there is something to write: sequences that cannot be drawn leave no directory.
+    directory.mkdir(parents=True, exist_ok=True)
     sheet, animation = directory / f"{stem}.png", directory / f"{stem}.gif"
     write_bytes(sheet, made.sheet_png)
     write_bytes(animation, made.animation_gif)

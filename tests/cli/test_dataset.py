@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from hpcexp.cli.app import app
+from hpcexp.errors import UsageError
+from hpcexp.workloads.sps import two_body
 from tests.cli.conftest import CommandLine
 
 TEMPLATE = """\
@@ -61,3 +64,16 @@ def test_a_fault_of_the_template_is_told_and_nothing_is_made(
     )
     assert "cube is not allowed" in said
     assert not (hpcexp.directory / "previews").exists()
+
+
+def test_sequences_that_cannot_be_drawn_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(two_body, "MAX_BARREN_DRAWS", 10_000)
+    monkeypatch.chdir(tmp_path)
+    Path("strict.yaml").write_text(
+        "workload: sps\nparams: {dataset: {kind: two_body, min_depth_std: 1.0e+3}}\n"
+    )
+    with pytest.raises(UsageError, match="too strict"):
+        app.main(["dataset", "preview", "strict.yaml", "--num", "1"], standalone_mode=False)
+    assert not Path("previews").exists()

@@ -30,6 +30,8 @@ MIN_START_HEIGHT = 1.0
 
 CYLINDER_AXIS = np.array([0.0, 6.0])
 MAX_HEIGHT = 4.0
+MAX_BARREN_DRAWS = 10_000_000
+"""Throws in a row of which none is kept (some seconds) before giving up."""
 
 CAMERA = Camera(position=(0, -2, 4), look_at=(0, 10, 0), half_width=0.8)
 
@@ -98,19 +100,22 @@ def draw_flights(
     Raises UsageError where the sequence is so long that next to no throw stays in bounds.
     """
     times_T = frame_times(settings.num_frames)
+    num_bound = _count_bound_frames(settings)
 
     def draw_chunk(num_throws: int) -> Floats:
         throws = draw_throws(num_throws, settings, generators=generators)
-        return _fly_in_bounds(*throws, settings=settings, times_T=times_T)
+        return _fly_in_bounds(*throws, settings=settings, times_T=times_T, num_bound=num_bound)
 
     return collect(
         num_sequences,
         draw_chunk,
         per_chunk=throws_per_chunk,
-        advice=f"dataset.num_frames: {settings.num_frames} is too long, or "
-        f"dataset.cylinder_radius: {settings.cylinder_radius:g} too small",
+        max_barren=MAX_BARREN_DRAWS,
+        advice=f"{_name_bound(settings)} is too long, dataset.cylinder_radius: "
+        f"{settings.cylinder_radius:g} too small or dataset.max_speed: {settings.max_speed:g} "
+        "too fast",
         condition=f"stayed within {settings.cylinder_radius:g} m of the axis for "
-        f"{times_T[-1]:g} s; choose fewer frames",
+        f"{times_T[num_bound - 1]:g} s; choose fewer frames, a wider cylinder or slower throws",
     )
 
 
@@ -124,12 +129,25 @@ def stay_in_bounds(positions_NT3: Floats, *, cylinder_radius: float) -> npt.NDAr
     return in_bounds
 
 
-def _fly_in_bounds(
-    start_N3: Floats, velocity_N3: Floats, *, settings: Bounce, times_T: Floats
-) -> Floats:
-    num_bound, is_bound_to_view = len(times_T), isinstance(settings, BounceLeaveViewDataset)
+def _count_bound_frames(settings: Bounce) -> int:
+    """Frames from the first on in which the conditions hold."""
     if isinstance(settings, BounceLeaveViewDataset):
-        num_bound = min(settings.may_leave_after, num_bound)
+        return min(settings.may_leave_after, settings.num_frames)
+    return settings.num_frames
+
+
+def _name_bound(settings: Bounce) -> str:
+    """The hyperparameter that says how long the conditions hold, and its value."""
+    if isinstance(settings, BounceLeaveViewDataset) and (
+        settings.may_leave_after < settings.num_frames
+    ):
+        return f"dataset.may_leave_after: {settings.may_leave_after}"
+    return f"dataset.num_frames: {settings.num_frames}"
+
+
+def _fly_in_bounds(
+    start_N3: Floats, velocity_N3: Floats, *, settings: Bounce, times_T: Floats, num_bound: int
+) -> Floats:
     end_N2 = start_N3[:, :2] + velocity_N3[:, :2] * times_T[num_bound - 1]
     # The ends of the bound rule out most throws before any flight is computed.
     radius = settings.cylinder_radius
@@ -138,7 +156,7 @@ def _fly_in_bounds(
     positions_NT3 = follow_flights(start_N3[hopeful_N], velocity_N3[hopeful_N], times_T=times_T)
     bound_NT3 = positions_NT3[:, :num_bound]
     kept_N = stay_in_bounds(bound_NT3, cylinder_radius=radius)
-    if is_bound_to_view:
+    if isinstance(settings, BounceLeaveViewDataset):
         kept_N &= CAMERA.sees(bound_NT3).all(axis=1)
     return positions_NT3[kept_N]
 

@@ -11,15 +11,13 @@ from hpcexp.errors import UsageError
 
 Floats = npt.NDArray[np.float64]
 
-MAX_BARREN_DRAWS = 100_000_000
-"""Draws in a row of which none is kept (some seconds) before giving up."""
-
 
 def collect(
     num_sequences: int,
     draw_chunk: Callable[[int], Floats],
     *,
     per_chunk: int,
+    max_barren: int,
     advice: str,
     condition: str,
 ) -> Floats:
@@ -29,8 +27,8 @@ def collect(
     generators in a fixed order, a smaller number of sequences is the beginning of a larger
     one, and the chunk size changes nothing.
 
-    Raises UsageError, with the advice and the condition that was not met, where draws are
-    kept next to never.
+    Raises UsageError, with the advice and the condition that was not met, where none of
+    `max_barren` draws in a row is kept.
     """
     chunks = [draw_chunk(0)]
     num_found = num_barren = 0
@@ -39,6 +37,6 @@ def collect(
         chunks.append(kept)
         num_found += len(kept)
         num_barren = 0 if len(kept) else num_barren + per_chunk
-        if num_barren >= MAX_BARREN_DRAWS:
+        if num_barren >= max_barren:
             raise UsageError(f"{advice}: of {num_barren:,} random draws in a row, none {condition}")
     return np.concatenate(chunks)[:num_sequences]

@@ -60,7 +60,11 @@ class LatentSymmetry:
         count = num_steps * self.num_instances
         is_identity = _uniform(count, generator) < self.symmetry.identity_probability
         maps = draw_maps(
-            self.symmetry.rules, generator, is_identity=is_identity, latent_dim=self.latent_dim
+            self.symmetry.rules,
+            generator,
+            is_identity=is_identity,
+            latent_dim=self.latent_dim,
+            turns=self._list_turns().repeat(num_steps),
         )
         drawn = {f"symmetry.{name}": tensor for name, tensor in maps._asdict().items()}
         if self.time_maps is not None:
@@ -123,6 +127,16 @@ class LatentSymmetry:
             return values_B
         return values_B.repeat(self.copies, *(1 for _ in values_B.shape[1:]))
 
+    def _list_turns(self) -> Tensor:
+        """Whose turn it is in each instance, (A,), to be taken modulo the number of transforms.
+
+        Both augmentations and the sequences of one count, so that every sequence of a batch
+        which is multiplied meets every transform.
+        """
+        per_augmentation = self.num_instances // self.symmetry.K
+        instance = torch.arange(self.num_instances)
+        return instance // per_augmentation + instance % per_augmentation
+
     def _select(self, noise: Noise, name: str) -> Tensor:
         return self._expand(noise[f"symmetry.{name}"])
 
@@ -174,20 +188,24 @@ def draw_maps(
     *,
     is_identity: Tensor,
     latent_dim: int,
+    turns: Tensor,
 ) -> AffineMaps:
-    """Draw the maps of the rules one after the other, in float64; `is_identity` is (count,).
+    """Draw the maps of the rules one after the other, in float64.
 
-    All random numbers are drawn in any case, so that two settings of one shape use the same.
-    The matrix is a product of rotations: its inverse is its transpose.
+    `is_identity` and `turns` (whole numbers, which `in_turn` reads) are (count,). All random
+    numbers are drawn in any case, so that two settings of one shape use the same. The matrix
+    is a product of rotations: its inverse is its transpose.
     """
     count = len(is_identity)
     matrix = torch.eye(latent_dim, dtype=torch.float64).repeat(count, 1, 1)
     offset = torch.zeros(count, latent_dim, dtype=torch.float64)
     for rule in rules:
-        transforms = rule.sample or rule.compose or ()
+        transforms = rule.transforms
         chosen = (_uniform(count, generator) * len(transforms)).long()
+        if rule.in_turn:
+            chosen = turns % len(transforms)
         for place, transform in enumerate(transforms):
-            is_drawn = chosen == place if rule.sample else torch.ones_like(is_identity)
+            is_drawn = torch.ones_like(is_identity) if rule.compose else chosen == place
             turn, shift = _draw_transform(
                 transform, rule, generator, is_active=is_drawn & ~is_identity, latent_dim=latent_dim
             )

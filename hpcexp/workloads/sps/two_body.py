@@ -32,6 +32,8 @@ MAX_DISTANCE = 7.0
 
 _MU = 2.0  # of the relative coordinate
 _DRAWS_PER_CHUNK = 4096
+MAX_BARREN_DRAWS = 1_000_000
+"""Draws in a row of which none is kept before giving up (less than a minute)."""
 
 
 def draw_systems(
@@ -45,8 +47,10 @@ def draw_systems(
         num_sequences,
         lambda num: _draw_accepted(num, settings, generator),
         per_chunk=_DRAWS_PER_CHUNK,
+        max_barren=MAX_BARREN_DRAWS,
         advice=f"dataset.kind: the conditions of {type(settings).__name__} are too strict",
-        condition="met all of them; choose fewer frames, a smaller ball_radius or wider bounds",
+        condition="met all of them; choose fewer frames, a smaller ball_radius or centre_std, or "
+        "wider bounds",
     )
 
 

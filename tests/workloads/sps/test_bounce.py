@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hpcexp.errors import UsageError
-from hpcexp.workloads.sps import bounce, rejection
+from hpcexp.workloads.sps import bounce
 from hpcexp.workloads.sps.config.datasets import (
     Bounce,
     BounceDataset,
@@ -198,10 +198,19 @@ def test_long_sequences_are_found_among_their_rare_throws() -> None:
 def test_hopelessly_long_sequences_are_an_error_that_names_the_hyperparameter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rejection, "MAX_BARREN_DRAWS", 20_000)
-    told = r"num_frames: 1000000 is too long, or dataset\.cylinder_radius: 4 too .*fewer frames"
+    monkeypatch.setattr(bounce, "MAX_BARREN_DRAWS", 20_000)
+    told = r"num_frames: 1000000 is too long, dataset\.cylinder_radius: 4 too .*fewer frames"
     with pytest.raises(UsageError, match=told):
         draw(1, num_frames=1_000_000)
+
+
+def test_where_only_the_first_frames_are_bound_the_error_speaks_of_those(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounce, "MAX_BARREN_DRAWS", 20_000)
+    told = r"may_leave_after: 5 is too long, .*cylinder_radius: 0.001 too small .* for 0.6 s"
+    with pytest.raises(UsageError, match=told):
+        draw(1, settings=BounceLeaveViewDataset(cylinder_radius=0.001))
 
 
 # Variants
@@ -243,6 +252,13 @@ def test_the_ball_is_in_view_at_first_and_often_leaves_it_later() -> None:
     assert seen[:, : LEAVES.may_leave_after].all()
     share = (~seen).any(axis=1).mean()
     assert share > 0.25
+
+
+def test_in_a_wide_cylinder_too_the_ball_is_in_view_at_first() -> None:
+    """The cylinder of 4 m lies in the view as a whole, this one does not."""
+    settings = BounceLeaveViewDataset(cylinder_radius=8.0, max_speed=8.0)
+    seen = bounce.CAMERA.sees(draw(100, settings=settings))
+    assert seen[:, : settings.may_leave_after].all()
 
 
 def test_a_ball_that_may_leave_flies_on_as_any_other() -> None:

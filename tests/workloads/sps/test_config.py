@@ -252,7 +252,18 @@ def test_values_that_do_not_fit_together_are_told_by_name(
     [
         (
             {"slices": ["0:2"]},
-            "give either sample (one of the transforms) or compose (all of them)",
+            "give one of sample (one of the transforms), compose (all of them) and in_turn "
+            "(one for each augmentation)",
+        ),
+        (
+            {"slices": ["0:2"], "sample": ["rotate"], "in_turn": ["rotate"]},
+            "give one of sample (one of the transforms), compose (all of them) and in_turn "
+            "(one for each augmentation)",
+        ),
+        (
+            {"slices": ["0:2"], "in_turn": ["translate", "rotate"]},
+            "K (1) is not a multiple of 2: each augmentation takes one of the 2 transforms of "
+            "in_turn, and each of them is to come equally often",
         ),
         (
             {"slices": ["0:2", "2:5"], "sample": ["rotate"]},
@@ -301,3 +312,10 @@ def test_each_data_set_names_its_coordinates(
 def test_supervision_of_x_and_y_leaves_out_every_height() -> None:
     changes = {"dataset": TWO_BODY, "latent_dim": 6, "supervise_coordinates": "xy"}
     assert Config.model_validate(changes).supervised_coordinates == (0, 1, 3, 4)
+
+
+def test_a_run_may_be_stopped_where_it_skips_too_many_steps() -> None:
+    rule = {"kind": "threshold", "metric": "skipped_steps", "split": "train", "above": 5}
+    Config.model_validate({"stop": [rule], "on_divergence": "skip"})
+    ((_, told),) = list_faults(stop=[rule])
+    assert "train has no metric skipped_steps; it has: loss, " in told

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -266,6 +267,43 @@ def test_a_hidden_unit_is_kept_where_its_number_is_at_least_p_and_then_scaled_up
     torch.testing.assert_close(kept, expected)
 
 
+def test_a_gru_reads_the_dropped_state_and_carries_over_the_whole_one() -> None:
+    config = make_config(rnn="gru", rnn_dropout=0.5)
+    dynamics, z = Dynamics(config).double().train(), draw_latents()
+    cell = get_member(dynamics).cells[0]
+    assert isinstance(cell, GruCell)
+    with torch.no_grad():
+        cell.read.bias[WIDTH : 2 * WIDTH] = 50.0  # the update gate is open: the state stays
+    changed = z.clone()
+    changed[:, 0] += 1.0
+    noise = {name: torch.zeros_like(tensor) for name, tensor in draw_noise(config).items()}
+    # All that is read is dropped, and the state, which is 0 at first, stays as it is.
+    torch.testing.assert_close(dynamics(z, ALWAYS, noise).z, dynamics(changed, ALWAYS, noise).z)
+    with torch.no_grad():
+        cell.read.bias[WIDTH : 2 * WIDTH] = 0.0
+    # Half open it carries over the first state, although nothing of it is read.
+    first, other = dynamics(z, ALWAYS, noise).z, dynamics(changed, ALWAYS, noise).z
+    assert not torch.allclose(first[..., 0, :], other[..., 0, :])
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("member", [0, 1])
+def test_each_member_and_each_layer_has_dropout_of_its_own(member: int, layer: int) -> None:
+    config = make_config(rnn_dropout=0.5, rnn_ensemble=2, rnn_depth=2)
+    dynamics, z = Dynamics(config).double().train(), draw_latents()
+    kept = {name: torch.ones_like(tensor) for name, tensor in draw_noise(config).items()}
+    dropped = {name: tensor.clone() for name, tensor in kept.items()}
+    dropped["rnn.dropout"][member, layer] = 0.0
+    before, after = dynamics(z, ALWAYS, kept).z, dynamics(z, ALWAYS, dropped).z
+    assert not torch.allclose(before[member], after[member])
+    assert torch.equal(before[1 - member], after[1 - member])
+    # One layer's recurrent weights without effect: what its dropout does as well.
+    recur = get_member(dynamics, member).cells[layer].recur
+    assert isinstance(recur, nn.Linear)
+    nn.init.zeros_(recur.weight)
+    torch.testing.assert_close(dynamics(z, ALWAYS, kept).z[member], after[member])
+
+
 def test_an_evaluation_has_no_dropout() -> None:
     config = make_config(rnn_dropout=0.5)
     dynamics, z = Dynamics(config).double().eval(), draw_latents()
@@ -313,6 +351,17 @@ def test_a_fixed_variance_is_that_of_rnn_std_and_a_learned_one_is_read_out() -> 
     assert (spread > 1).all()
 
 
+@pytest.mark.parametrize("member", [0, 1])
+def test_each_member_has_samples_of_its_own(member: int) -> None:
+    config = make_config(rnn_variance="fixed", rnn_ensemble=2)
+    dynamics, z, noise = Dynamics(config).double().train(), draw_latents(), draw_noise(config)
+    other = {name: tensor.clone() for name, tensor in noise.items()}
+    other["rnn.output"][member] += 1.0
+    before, after = dynamics(z, NEVER, noise).z, dynamics(z, NEVER, other).z
+    assert not torch.allclose(before[member], after[member])
+    assert torch.equal(before[1 - member], after[1 - member])
+
+
 @pytest.mark.parametrize("variance", ["learned", "fixed"])
 def test_an_evaluation_predicts_means(variance: str) -> None:
     config = make_config(rnn_variance=variance)
@@ -337,6 +386,18 @@ def test_in_an_evaluation_the_members_mean_is_the_one_prediction() -> None:
     members = dynamics.train()(z, NEVER).z
     mean = dynamics.eval()(z, NEVER).z
     torch.testing.assert_close(mean, members.mean(dim=0, keepdim=True))
+
+
+def test_in_an_evaluation_the_members_variances_are_averaged_not_their_logarithms() -> None:
+    dynamics = make_dynamics(rnn_ensemble=2, rnn_variance="learned").eval()
+    with torch.no_grad():
+        for place, variance in enumerate((1.0, 3.0)):
+            read_out = get_member(dynamics, place).to_latent
+            read_out.weight[3:] = 0.0
+            read_out.bias[3:] = math.log(variance)
+    spread = dynamics(draw_latents(), NEVER).log_variance
+    assert spread is not None
+    torch.testing.assert_close(spread.exp(), torch.full_like(spread, 2.0))
 
 
 # The energy RNN

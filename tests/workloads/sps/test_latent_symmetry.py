@@ -68,6 +68,11 @@ SPECIFICATIONS: dict[str, Settings] = {
         "K": 3,
         "K_mode": "multiply",
     },
+    "in turn": {
+        "rules": [{"slices": ["0:2"], "in_turn": ["translate", "rotate"]}],
+        "K": 2,
+        "K_mode": "multiply",
+    },
     "per sequence": {
         "rules": [{"slices": ["0:2"], "compose": ["translate", "rotate"]}],
         "draw_per": "sequence",
@@ -128,6 +133,55 @@ def test_a_sample_is_each_of_its_transforms_equally_often(num_choices: int) -> N
     assert not (moved & turned).any()
 
 
+def list_kinds(symmetry: LatentSymmetry, noise: dict[str, Tensor]) -> list[str]:
+    """What each sequence that the RNN sees undergoes: T, R, TR or I."""
+    kinds = []
+    for number in range(symmetry.num_instances):
+        matrix, offset = noise["symmetry.matrix"][number], noise["symmetry.offset"][number]
+        is_turned = not torch.equal(matrix, torch.eye(len(matrix), dtype=matrix.dtype))
+        kinds.append("T" * bool((offset != 0).any()) + "R" * is_turned or "I")
+    return [kind for kind in kinds for _ in range(symmetry.num_sequences // len(kinds))]
+
+
+T_THEN_R = [{"slices": ["0:2"], "in_turn": ["translate", "rotate"]}]
+T_R_TR_I = [
+    {"slices": ["0:2"], "in_turn": ["translate", "trivial", "translate", "trivial"]},
+    {"slices": ["0:2"], "in_turn": ["trivial", "rotate", "rotate", "trivial"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"rules": T_THEN_R, "K": 2}, ["T"] * 4 + ["R"] * 4),
+        ({"rules": T_THEN_R, "K": 2, "K_mode": "multiply"}, ["T"] * 8 + ["R"] * 8),
+        ({"rules": T_THEN_R, "K": 4}, ["T", "T", "R", "R"] * 2),
+        ({"rules": T_R_TR_I, "K": 4}, ["T", "T", "R", "R", "TR", "TR", "I", "I"]),
+        ({"rules": T_THEN_R, "draw_per": "sequence"}, ["T", "R"] * 4),
+        (
+            {"rules": T_THEN_R, "draw_per": "sequence", "K": 2, "K_mode": "multiply"},
+            ["T", "R"] * 4 + ["R", "T"] * 4,
+        ),
+    ],
+)
+def test_in_turn_every_augmentation_takes_the_transform_whose_turn_it_is(
+    settings: Settings, expected: list[str]
+) -> None:
+    """T+R of the notebook: one part of each batch is translated, another turned."""
+    symmetry = make(2, **settings)
+    drawn = draw(symmetry, num_steps=3)
+    for step in range(3):
+        assert list_kinds(symmetry, {k: v[step] for k, v in drawn.items()}) == expected
+
+
+def test_in_turn_nothing_is_transformed_with_the_identity_probability_all_the_same() -> None:
+    symmetry = make(2, rules=T_THEN_R, K=2, identity_probability=0.5)
+    drawn = draw(symmetry, num_steps=MANY)
+    moved = (drawn["symmetry.offset"] != 0).any(-1)
+    assert moved[:, 0].double().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(MANY))
+    assert not moved[:, 1].any()
+
+
 def test_trivial_transforms_change_no_bit() -> None:
     rules = [{"slices": ["0:6"], "compose": ["trivial"]}]
     symmetry, z = make(rules=rules), draw_latents()
@@ -158,6 +212,17 @@ def test_overlapping_rules_compose_in_their_order() -> None:
     before = matrix.T @ offset  # the translation, before it was turned
     assert before[0] != 0
     assert before[1].item() == pytest.approx(0, abs=1e-15)
+
+
+def test_of_two_rotations_that_overlap_that_of_the_first_rule_comes_first() -> None:
+    """What it mixes, dimensions 0 and 1, reaches dimension 2 by the second; 2 never reaches 0."""
+    rules = [
+        {"slices": ["0:2"], "compose": ["rotate"]},
+        {"slices": ["1:3"], "compose": ["rotate"]},
+    ]
+    matrix = draw_step(make(3, rules=rules))["symmetry.matrix"][0]
+    assert matrix[0, 2] == 0
+    assert (matrix[2] != 0).all()
 
 
 def test_translations_have_the_standard_deviation_asked_for() -> None:

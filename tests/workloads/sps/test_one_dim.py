@@ -21,6 +21,14 @@ def test_places_are_uniform_and_speeds_constant_between_turns() -> None:
     assert (positions[..., 1:] == [6.0, 2.0]).all()
 
 
+def test_the_line_and_the_largest_speed_are_those_of_the_settings() -> None:
+    settings = OneDimDataset(half_length=2.0, max_speed=2.0)
+    x = draw_runs(4000, settings, generator=np.random.default_rng(0))[..., 0]
+    assert 1.99 < np.abs(x).max() <= 2.0
+    np.testing.assert_allclose(x[:, 0].std(), 2.0 / np.sqrt(3), rtol=0.03)
+    assert 1.99 * 0.15 < np.abs(np.diff(x, axis=1)).max() <= 2.0 * 0.15 + 1e-12
+
+
 def test_fewer_runs_are_the_beginning_of_more() -> None:
     few = draw_runs(3, OneDimDataset(), generator=np.random.default_rng(1))
     many = draw_runs(9, OneDimDataset(), generator=np.random.default_rng(1))

@@ -30,7 +30,13 @@ def draw_from(
 ) -> AffineMaps:
     uniform = torch.rand(count, generator=generator, dtype=torch.float64)
     is_identity = uniform < symmetry.identity_probability
-    return draw_maps(symmetry.rules, generator, is_identity=is_identity, latent_dim=latent_dim)
+    return draw_maps(
+        symmetry.rules,
+        generator,
+        is_identity=is_identity,
+        latent_dim=latent_dim,
+        turns=torch.zeros(count, dtype=torch.int64),
+    )
 
 
 def draw(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpcexp.errors import UsageError
-from hpcexp.workloads.sps import rejection, two_body
+from hpcexp.workloads.sps import two_body
 from hpcexp.workloads.sps.config.datasets import TwoBody, TwoBodyDataset, TwoBodyNoOrbitDataset
 from hpcexp.workloads.sps.kepler import Floats, find_closest
 
@@ -35,13 +35,13 @@ def test_the_energy_of_every_orbit_is_conserved_to_a_thousandth(
 ) -> None:
     monkeypatch.setattr(two_body, "SECONDS_PER_FRAME", 0.02)
     place, velocity, centre = two_body.draw_starts(
-        1000, TwoBodyDataset(), generator=make_generator()
+        400, TwoBodyDataset(), generator=make_generator()
     )
     energy = two_body.compute_energy(place, velocity)
     kept = (energy >= -0.10) & (energy <= -0.07) & (np.linalg.norm(place, axis=1) > 1)
     kept &= find_closest(2 * place, 2 * velocity, mu=2.0) >= 1.6
     balls = two_body.follow_systems(place[kept], velocity[kept], centre[kept], num_frames=4801)
-    assert kept.sum() > 50
+    assert kept.sum() > 20
     measured = measure_energy(balls)
     np.testing.assert_allclose(measured, energy[kept, None] + 0 * measured, rtol=1e-3)
 
@@ -99,6 +99,71 @@ def test_the_share_of_draws_that_is_accepted(centre_of_mass: str, rate: float) -
     assert len(accepted) / 40_000 == pytest.approx(rate, abs=0.004)
 
 
+def test_the_bounds_of_the_energy_are_those_of_the_settings() -> None:
+    """Both are nearly reached; the energy is found by each system's start."""
+    settings = TwoBodyDataset(min_energy=-0.09, max_energy=-0.08, min_depth_std=0.0)
+    place, velocity, _ = two_body.draw_starts(20_000, settings, generator=make_generator())
+    balls = two_body._draw_accepted(20_000, settings, make_generator())
+    numbers = {tuple(start): n for n, start in enumerate(place.round(9).tolist())}
+    kept = [numbers[tuple(start)] for start in balls[:, 0, 0].round(9).tolist()]
+    energy = two_body.compute_energy(place[kept], velocity[kept])
+    assert -0.09 <= energy.min() < -0.0895
+    assert -0.0805 < energy.max() <= -0.08
+
+
+def test_the_least_variation_of_depth_is_that_of_the_settings() -> None:
+    depth = draw(200, min_depth_std=2.0)[:, :, 0, 1].std(axis=1)
+    assert 2.0 <= depth.min() < 2.1
+
+
+def test_the_defaults_are_those_of_the_notebook() -> None:
+    defaults = TwoBodyDataset().model_dump(exclude={"seed", "resolution"})
+    assert defaults == {
+        "kind": "two_body",
+        "num_frames": 25,
+        "background": (0.0, 0.0, 0.0),
+        "ball_radius": 0.8,
+        "ball_colours": ((0.0, 1.0, 0.0), (1.0, 0.0, 1.0)),
+        "centre_of_mass": "fixed",
+        "centre_std": 1.75,
+        "min_energy": -0.10,
+        "max_energy": -0.07,
+        "min_depth_std": 1.4,
+    }
+
+
+def test_the_camera_stands_11_5_before_the_origin_and_sees_0_8_at_distance_1() -> None:
+    """9.2 is the half-width at the origin, which is twice as wide at twice the distance."""
+    points = np.array([[9.2, 0.0, 0.0], [-9.2, 0.0, 0.0], [0.0, 0.0, 4.6], [0.0, 11.5, 9.2]])
+    expected = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.5], [0.0, 0.5]])
+    np.testing.assert_allclose(two_body.CAMERA.project(points), expected, atol=1e-12)
+
+
+def test_smaller_balls_may_come_closer() -> None:
+    balls = draw(300, TwoBodyNoOrbitDataset(ball_radius=0.4))
+    between = np.linalg.norm(balls[:, :, 0] - balls[:, :, 1], axis=-1)
+    assert 0.8 <= between.min() < 1.0
+
+
+def test_the_closest_and_the_farthest_that_is_accepted_are_those_of_the_notebook() -> None:
+    balls = draw(1000)
+    sight = balls - np.array([0, -11.5, 0])
+    sight /= np.linalg.norm(sight, axis=-1, keepdims=True)
+    assert 0.9978 < (sight[:, :, 0] * sight[:, :, 1]).sum(-1).max() <= 0.998
+    assert 6.8 < np.linalg.norm(draw(1000, centre_of_mass="random"), axis=-1).max() <= 7
+
+
+def test_without_the_conditions_on_orbits_depth_may_hardly_vary() -> None:
+    depth = draw(300, TwoBodyNoOrbitDataset())[:, :, 0, 1].std(axis=1)
+    assert 0.3 < (depth < 1.4).mean() < 0.6
+
+
+def test_the_spread_of_random_centres_is_that_of_the_settings() -> None:
+    settings = TwoBodyDataset(centre_of_mass="random", centre_std=0.5)
+    _, _, centre = two_body.draw_starts(50_000, settings, generator=make_generator())
+    np.testing.assert_allclose(centre.std(axis=0), 0.5, rtol=0.02)
+
+
 def test_without_the_conditions_on_orbits_energies_are_of_all_sizes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -116,6 +181,6 @@ def test_fewer_systems_are_the_beginning_of_more() -> None:
 def test_conditions_that_nothing_meets_are_an_error_that_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rejection, "MAX_BARREN_DRAWS", 8000)
+    monkeypatch.setattr(two_body, "MAX_BARREN_DRAWS", 8000)
     with pytest.raises(UsageError, match="conditions of TwoBodyDataset are too strict"):
         draw(1, ball_radius=6.9)

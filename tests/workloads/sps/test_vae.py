@@ -95,6 +95,14 @@ def test_the_decoder_spreads_a_latent_over_16_32_64_units_and_a_last_linear_laye
     assert not isinstance(list(spread)[-1], nn.ReLU)
 
 
+@pytest.mark.parametrize("deep_spread", [True, False])
+def test_an_activation_stands_between_any_two_layers_of_the_decoder(deep_spread: bool) -> None:
+    decoder = make_decoder(deep_spread=deep_spread)
+    letters = {nn.Linear: "L", nn.ReLU: "r", nn.ConvTranspose2d: "C", nn.Sigmoid: "s"}
+    layers = [letters[type(m)] for part in (decoder.spread, decoder.convolutions) for m in part]
+    assert "".join(layers) == ("LrLrLrL" if deep_spread else "L") + "rCrCrCs"
+
+
 def test_each_convolution_of_the_decoder_doubles_the_image() -> None:
     features = torch.randn(2, 256, 4, 4)
     shapes = follow(make_decoder().convolutions, features, nn.ConvTranspose2d)

@@ -163,7 +163,8 @@ class TwoBodyDataset(TwoBody):
 
 
 class TwoBodyNoOrbitDataset(TwoBody):
-    """`two_body` without the conditions on energy and depth: most do not orbit."""
+    """`two_body` without the conditions on energy and depth: wide orbits and tight ones, of any
+    inclination. The conditions on what is seen are kept."""
 
     kind: Literal["two_body_no_orbit"] = "two_body_no_orbit"
 

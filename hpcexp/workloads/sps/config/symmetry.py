@@ -66,8 +66,8 @@ def parse_slice(text: str) -> slice:
 class SliceSet(Hyperparameters):
     """Slices of the latent, and what may be done to each.
 
-    Either `sample` (one of the transforms, all with equal probability) or `compose` (all of
-    them, the first one first).
+    Either `sample` (one of the transforms, all with equal probability), `compose` (all of
+    them, the first one first) or `in_turn` (one for each augmentation of the batch).
     """
 
     slices: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = Field(
@@ -79,6 +79,11 @@ class SliceSet(Hyperparameters):
     compose: Transforms | None = Field(
         default=None, description="Draw each of these and apply them in this order."
     )
+    in_turn: Transforms | None = Field(
+        default=None,
+        description="The first of the K augmentations of a batch draws the first of these, the "
+        "second the second, and so on; with draw_per sequence, the sequences take turns, too.",
+    )
     instances: Literal["shared", "independent"] = Field(
         default="shared",
         description="The same instance for all the slices, or an independent one for each.",
@@ -86,8 +91,11 @@ class SliceSet(Hyperparameters):
 
     @model_validator(mode="after")
     def _is_complete(self) -> SliceSet:
-        if (self.sample is None) == (self.compose is None):
-            raise ValueError("give either sample (one of the transforms) or compose (all of them)")
+        if sum(given is not None for given in (self.sample, self.compose, self.in_turn)) != 1:
+            raise ValueError(
+                "give one of sample (one of the transforms), compose (all of them) and in_turn "
+                "(one for each augmentation)"
+            )
         widths = {part.stop - part.start for part in self.parsed}
         if len(widths) > 1:
             raise ValueError(f"slices {', '.join(self.slices)} differ in width; use two entries")
@@ -98,6 +106,11 @@ class SliceSet(Hyperparameters):
                     "two entries, which are applied one after the other"
                 )
         return self
+
+    @property
+    def transforms(self) -> tuple[Transform, ...]:
+        """What may be done, or is."""
+        return self.sample or self.compose or self.in_turn or ()
 
     @property
     def parsed(self) -> tuple[slice, ...]:
@@ -180,6 +193,17 @@ class Symmetry(Hyperparameters):
         description="Each augmentation sees 1/K of the batch, or all of it (K times the work).",
     )
     time: TimeSymmetry = TimeSymmetry()
+
+    @model_validator(mode="after")
+    def _turns_come_round(self) -> Symmetry:
+        for rule in self.rules:
+            num = len(rule.in_turn or ())
+            if num and self.draw_per == "batch" and self.K % num:
+                raise ValueError(
+                    f"K ({self.K}) is not a multiple of {num}: each augmentation takes one of the "
+                    f"{num} transforms of in_turn, and each of them is to come equally often"
+                )
+        return self
 
     @property
     def latent_dim_needed(self) -> int:
