@@ -100,7 +100,8 @@ def retry(
     """Train what failed once more, with other resources if you like.
 
     Only runs that failed, ran out of memory, or were lost, or those in the states that are
-    given. They continue from their last checkpoints.
+    given. They continue from their last checkpoints, with the copy of the code that the launch
+    made: code that you mended since then reaches new launches only.
 
     Examples:
 
@@ -109,6 +110,7 @@ def retry(
       hpcexp retry latest 'batch_size=128_*' --state out-of-memory --set gpus=1
     """
     from hpcexp.launch.resume import Choice, choose_retriable, make_chooser
+    from hpcexp.store.snapshot import read_snapshot
     from hpcexp.template import parse_resource_changes
 
     options = {"mem_gb": mem_gb, "timeout": timeout}
@@ -117,6 +119,9 @@ def retry(
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
     choice = Choice(runs, states)
     choose = make_chooser(experiment, choice, choose=choose_retriable)
+    snapshot = None if as_json or inline else read_snapshot(experiment)
+    if snapshot is not None:
+        click.echo(f"with the code of the launch ({snapshot.label})")
     train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
 
 

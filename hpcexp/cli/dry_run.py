@@ -9,11 +9,13 @@ from typing import Any
 
 from hpcexp.cli.options import make_console, print_json
 from hpcexp.grid import GROUP
+from hpcexp.launch.code import describe_plan, plan_code
 from hpcexp.launch.executor import LaunchOptions, spell_count
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.plan import make_bundles, make_plan
 from hpcexp.store.experiment import Plan
 from hpcexp.store.layout import TIMESTAMP, ExperimentDir
+from hpcexp.store.snapshot import SnapshotPlan
 from hpcexp.store.submissions import make_submission
 from hpcexp.template import Template
 from hpcexp.workloads import load_config_class
@@ -35,12 +37,16 @@ def print_dry_run(
     name = f"{datetime.now().strftime(TIMESTAMP)}_{plan.name}"
     experiment = ExperimentDir(experiments_dir / name)
     script = _write_script(experiment, plan, template, executor)
+    code = plan_code(experiments_dir)
     if as_json:
-        print_json(_to_json(experiment, plan, template, executor, script))
+        print_json(_to_json(experiment, plan, template, executor, script, code))
         return
     console = make_console()
     _print_groups(console, plan, derived=list(template.derive))
     console.print(f"\nwould make    {_escape(str(experiment.path))}/")
+    console.print(f"with code     {describe_plan(code)}", markup=False)
+    if code.problem:
+        console.print(f"[yellow]![/] {_escape(code.problem)}")
     options = LaunchOptions(num_jobs=num_jobs)
     described = EXECUTORS[executor].describe(len(plan.runs), template.resources, options)
     console.print(described, markup=False)
@@ -71,6 +77,7 @@ def _to_json(
     template: Template,
     executor: str,
     script: str | None,
+    code: SnapshotPlan,
 ) -> dict[str, Any]:
     return {
         "experiment": str(experiment.path),
@@ -83,6 +90,13 @@ def _to_json(
         "runs": [run.name for run in plan.runs],
         "num_jobs": len(_make_bundles(plan, template)),
         "resources": plan.resources,
+        "code": {
+            "tree": str(code.tree.top_dir) if code.tree else None,
+            "num_files": len(code.sources),
+            "num_bytes": code.num_bytes,
+            "num_changes": code.tree.num_changes if code.tree else 0,
+            "problem": code.problem,
+        },
         "sbatch": script,
     }
 

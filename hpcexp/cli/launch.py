@@ -85,6 +85,7 @@ def launch(
       hpcexp launch templates/xj_batch_size.yaml --only batch_size=16 --profile smoke --inline
     """
     from hpcexp.errors import UsageError
+    from hpcexp.launch.code import list_warnings
     from hpcexp.launch.executors import EXECUTORS
     from hpcexp.launch.prepare import check_groups, prepare
     from hpcexp.template import load_template
@@ -119,6 +120,8 @@ def launch(
         return
     EXECUTORS[executor].check()
     experiment = prepare(template, experiments_dir=directory, only=only)
+    for warning in list_warnings(experiment):
+        click.echo(f"! {warning}", err=True)
     train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from hpcexp.errors import HpcexpError
+from hpcexp.launch.executor import spell_count
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import CUT_SHORT, RunStatus, State, read_status
@@ -33,7 +34,8 @@ class ProgressDisplay:
 
     def __enter__(self) -> Self:
         """Show where it happens, then the bars."""
-        self.console.print(f"{self.experiment.path}/  ({len(self.names)} runs)", markup=False)
+        runs = spell_count(len(self.names), "run")
+        self.console.print(f"{self.experiment.path}/  ({runs})", markup=False)
         if self.console.is_terminal:
             self.progress = self._make_progress()
             self.total = self.progress.add_task(

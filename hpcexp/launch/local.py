@@ -6,12 +6,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 
+from hpcexp.launch.code import make_python_command, worker_environment
 from hpcexp.launch.executor import Executor, LaunchOptions, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import read_process_start
@@ -141,12 +141,11 @@ class LocalPool:
 
     def _start(self, index: int, *, slot: int) -> None:
         log_path = self.experiment.job_log_path(self.submission.id, index)
-        command = [sys.executable, "-m", "hpcexp.worker"]
         arguments = [str(self.experiment.path.absolute()), self.submission.id, str(index)]
         with log_path.open("ab") as log:
             # A session of its own: Ctrl-C reaches the launcher only, which passes it on.
             self.jobs[slot] = subprocess.Popen(
-                [*command, *arguments],
+                make_python_command(self.experiment, "hpcexp.worker", *arguments),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -157,11 +156,15 @@ class LocalPool:
     def _make_environment(self, slot: int) -> dict[str, str]:
         threads = str(self.shape.num_threads)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
-        return environment | {
-            "HPCEXP_THREADS": threads,
-            "OMP_NUM_THREADS": threads,
-            "CUDA_VISIBLE_DEVICES": ",".join(self.shape.gpus[slot]),
-        }
+        return (
+            environment
+            | worker_environment(self.experiment)
+            | {
+                "HPCEXP_THREADS": threads,
+                "OMP_NUM_THREADS": threads,
+                "CUDA_VISIBLE_DEVICES": ",".join(self.shape.gpus[slot]),
+            }
+        )
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         self.num_interrupts += 1

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpcexp.errors import UsageError
+from hpcexp.launch.code import plan_code
 from hpcexp.launch.plan import make_plan
 from hpcexp.store.experiment import create_experiment
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.provenance import collect_provenance
+from hpcexp.store.snapshot import write_snapshot
 from hpcexp.template import Template
 
 
@@ -26,12 +28,21 @@ def check_groups(template: Template, only: Sequence[str]) -> None:
 
 
 def prepare(
-    template: Template, *, experiments_dir: Path, only: Sequence[str] = ()
+    template: Template,
+    *,
+    experiments_dir: Path,
+    only: Sequence[str] = (),
+    copy_code: bool = True,
 ) -> ExperimentDir:
-    """Make the experiment directory of a template; nothing is submitted yet."""
+    """Make the experiment directory of a template; nothing is submitted yet.
+
+    Without `copy_code` its jobs run the code as it is when they begin.
+    """
+    code = plan_code(experiments_dir) if copy_code else None
     return create_experiment(
         experiments_dir,
         make_plan(template, only=only),
         sources=[(source.path, source.text) for source in template.sources],
         provenance=collect_provenance(exclude=[experiments_dir]),
+        add=lambda experiment: code and write_snapshot(experiment, code),
     )

@@ -103,7 +103,7 @@ def read_git(directory: Path, *, exclude: Sequence[Path] = ()) -> GitState | Non
 
 def _read_diff(top_dir: Path, index_path: Path | None) -> tuple[bytes, str]:
     """What was changed since the commit, and what keeps it from being known."""
-    diff = _git(top_dir, "diff", *DIFF_OPTIONS, "HEAD", index_path=index_path)
+    diff = run_git(top_dir, "diff", *DIFF_OPTIONS, "HEAD", index_path=index_path)
     if diff is None:
         return b"", "git diff failed or took too long"
     if len(diff) > MAX_DIFF_BYTES:
@@ -115,7 +115,7 @@ def _list_untracked(
     top_dir: Path, index_path: Path | None, *, exclude: Sequence[Path]
 ) -> list[str] | None:
     arguments = ("ls-files", "--others", "--exclude-standard", "-z")
-    listed = _git(top_dir, *arguments, index_path=index_path)
+    listed = run_git(top_dir, *arguments, index_path=index_path)
     if listed is None:
         return None
     names = sorted(os.fsdecode(name) for name in listed.split(b"\0") if name)
@@ -140,7 +140,7 @@ def _describe_file(top_dir: Path, name: str, *, max_bytes: int) -> UntrackedFile
     path = top_dir / name
     try:
         num_bytes = path.stat().st_size
-        if not path.is_file() or num_bytes > max_bytes or _may_be_secret(path):
+        if not path.is_file() or num_bytes > max_bytes or may_be_secret(path):
             return UntrackedFile(name, num_bytes, None, copied=False)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
@@ -148,7 +148,8 @@ def _describe_file(top_dir: Path, name: str, *, max_bytes: int) -> UntrackedFile
     return UntrackedFile(name, num_bytes, sha256, copied=True)
 
 
-def _may_be_secret(path: Path) -> bool:
+def may_be_secret(path: Path) -> bool:
+    """Whether a file's name is one of those that hold secrets."""
     return any(fnmatch(path.name.lower(), pattern) for pattern in SECRET_PATTERNS)
 
 
@@ -168,11 +169,11 @@ def _copied_index(top_dir: Path) -> Iterator[Path | None]:
 
 
 def _git_text(directory: Path, *arguments: str) -> str | None:
-    output = _git(directory, *arguments)
+    output = run_git(directory, *arguments)
     return None if output is None else os.fsdecode(output).strip()
 
 
-def _git(directory: Path, *arguments: str, index_path: Path | None = None) -> bytes | None:
+def run_git(directory: Path, *arguments: str, index_path: Path | None = None) -> bytes | None:
     """What git printed; None where it failed, is missing or hangs."""
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     if index_path is not None:

@@ -9,7 +9,7 @@ import platform
 import shlex
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib import metadata
@@ -22,7 +22,7 @@ from hpcexp.store.layout import ExperimentDir
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where an experiment came from."""
+    """Where an experiment came from. `reproduces` names the run that it repeats, if it does."""
 
     command: str
     working_dir: str
@@ -35,6 +35,7 @@ class Provenance:
     python_path: str
     packages: dict[str, str]
     git: GitState | None
+    reproduces: Mapping[str, str] | None = None
 
 
 def collect_provenance(

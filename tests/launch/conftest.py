@@ -23,4 +23,5 @@ def experiment(tmp_path: Path) -> ExperimentDir:
     """Two groups with two runs each, all pending."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TEMPLATE)
-    return prepare(load_template(path), experiments_dir=tmp_path / "experiments")
+    directory = tmp_path / "experiments"
+    return prepare(load_template(path), experiments_dir=directory, copy_code=False)

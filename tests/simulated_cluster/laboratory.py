@@ -73,7 +73,8 @@ class Laboratory:
                 widths=widths, rand_inits=rand_inits, timeout=timeout, max_restarts=max_restarts
             )
         )
-        return prepare(load_template(path), experiments_dir=self.directory / "experiments")
+        directory = self.directory / "experiments"
+        return prepare(load_template(path), experiments_dir=directory, copy_code=False)
 
     def launch(self, experiment: ExperimentDir) -> Handed:
         """Submit all runs."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from typing import Any
 
+from hpcexp.launch.code import make_python_command, make_shell_lines
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
 from hpcexp.template import Resources
@@ -56,7 +56,7 @@ if [ -n "$hpcexp_why" ]; then
     printf '%%s\\n' "$hpcexp_why" "$hpcexp_not" > "$hpcexp_note"
   fi
 elif [ -e %(held)s ]; then
-  %(python)s -m hpcexp.launch.slurm.held %(experiment)s
+  %(submit_held)s
 fi
 exit $hpcexp_code
 """
@@ -69,12 +69,16 @@ def write_script(experiment: ExperimentDir, submission: Submission, resources: R
     # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
     place = ExperimentDir(type(experiment.path)(os.path.abspath(experiment.path)))  # noqa: PTH100
     folder = place.submission_dir(submission.id)
-    worker = [sys.executable, "-u", "-m", "hpcexp.worker", str(place.path), submission.id]
+    worker = make_python_command(place, "hpcexp.worker", str(place.path), submission.id)
+    parameters = to_submitit_parameters(resources, submission, log=str(folder / "job_%a.log"))
+    # Last: a module that `setup` loads may set PYTHONPATH.
+    if setup := [*resources.setup, *make_shell_lines(place)]:
+        parameters["setup"] = setup
     text: str = _make_sbatch_string(
         command=shlex.join(worker),
         folder=folder,
         map_count=len(submission.bundles),
-        **to_submitit_parameters(resources, submission, log=str(folder / "job_%a.log")),
+        **parameters,
         teardown=_write_teardown(place, submission, resources),
     )
     return text
@@ -86,8 +90,9 @@ def _write_teardown(
     values = {
         "folder": shlex.quote(str(experiment.submission_dir(submission.id))),
         "held": shlex.quote(str(experiment.held_path)),
-        "experiment": shlex.quote(str(experiment.path)),
-        "python": shlex.quote(sys.executable),
+        "submit_held": shlex.join(
+            make_python_command(experiment, "hpcexp.launch.slurm.held", str(experiment.path))
+        ),
         "start_again": START_AGAIN,
         "ask_slurm": ASK_SLURM,
         "max_restarts": resources.max_restarts,
@@ -106,7 +111,6 @@ def to_submitit_parameters(
         "constraint": resources.constraint,
         "exclude": ",".join(resources.exclude) or None,
         "gpus_per_node": resources.gpus or None,
-        "setup": list(resources.setup) or None,
     }
     return {
         "job_name": submission.job_name,

@@ -1,0 +1,152 @@
+"""Which code the jobs of an experiment run: the copy that was made at launch."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from importlib import metadata, util
+from pathlib import Path
+
+from hpcexp.launch.executor import spell_count
+from hpcexp.store.code_tree import spell_bytes
+from hpcexp.store.experiment import default_experiments_dir
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.snapshot import OWN_PACKAGE_DIR, Root, SnapshotPlan, plan_snapshot, read_snapshot
+
+MAX_LEFT_OUT_SHOWN = 3
+
+
+def plan_code(experiments_dir: Path) -> SnapshotPlan:
+    """What a launch in this directory, with this Python, would copy; nothing is copied yet."""
+    return plan_snapshot(
+        Path.cwd(),
+        package_dir=OWN_PACKAGE_DIR,
+        python_path=list(_list_python_path()),
+        exclude=[experiments_dir, default_experiments_dir()],
+    )
+
+
+def _list_python_path() -> Iterator[Path]:
+    """Where this process finds modules, without `python -m`'s working directory."""
+    for entry in sys.path:
+        if entry:
+            yield Path(entry)
+    for distribution in metadata.distributions():
+        if _is_editable(distribution):
+            yield from _find_editable(distribution)
+
+
+def _is_editable(distribution: metadata.Distribution) -> bool:
+    """Whether an installation only points to its source, as `pip install -e` leaves it."""
+    text = distribution.read_text("direct_url.json")
+    return bool(text and json.loads(text).get("dir_info", {}).get("editable"))
+
+
+def _find_editable(distribution: metadata.Distribution) -> Iterator[Path]:
+    """Directories of modules that are found by a hook, and by no entry of `sys.path`."""
+    for name in (distribution.read_text("top_level.txt") or "").split():
+        spec = util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            is_package = spec.submodule_search_locations is not None
+            yield Path(spec.origin).parents[1 if is_package else 0]
+
+
+def describe_plan(plan: SnapshotPlan) -> str:
+    """What would be copied, in a line for people."""
+    size = f"{spell_count(len(plan.sources), 'file')}, {spell_bytes(plan.num_bytes)}"
+    if plan.tree is None:
+        return f"{size} of hpcexp itself"
+    changes = spell_count(plan.tree.num_changes, "uncommitted change")
+    package = "" if plan.package_dir is None else f" and of {plan.package_dir}"
+    return f"{size} of {plan.tree.top_dir}{package}, {changes}"
+
+
+def list_warnings(experiment: ExperimentDir) -> list[str]:
+    """What a user should know of the code that the jobs will run."""
+    snapshot = read_snapshot(experiment)
+    if snapshot is None:
+        return []
+    warnings = [snapshot.problem] if snapshot.problem else []
+    if not _can_be_imported(experiment):
+        warnings.append(
+            f"the path of the experiment holds a {os.pathsep!r}, which Python cannot import from: "
+            "jobs run the code as it is when they begin"
+        )
+    named = [f"{x.path} ({x.why})" for x in snapshot.left_out[:MAX_LEFT_OUT_SHOWN]]
+    if named:
+        rest = snapshot.num_left_out - len(named)
+        more = f" and {rest} more, see {experiment.snapshot_path}" if rest else ""
+        warnings.append(f"not copied for the jobs: {', '.join(named)}{more}")
+    return warnings
+
+
+def make_python_command(experiment: ExperimentDir, module: str, *arguments: str) -> list[str]:
+    """A command that runs a module of hpcexp with the experiment's code.
+
+    It needs `worker_environment`. Without a copy, the code is what it is when the job begins.
+    """
+    # -P: the working directory, which may hold today's code, does not come first.
+    # -B: no bytecode is written into the copy.
+    flags = ["-P", "-B"] if _find_roots(experiment) else []
+    return [sys.executable, *flags, "-u", "-m", module, *arguments]
+
+
+def worker_environment(experiment: ExperimentDir) -> dict[str, str]:
+    """Variables with which a process imports modules from the experiment's copy of the code.
+
+    They come on top of this process's own; none where there is no copy.
+    """
+    roots = _find_roots(experiment)
+    if not roots:
+        return {}
+    replaced = {os.path.realpath(root.path) for root in roots if root.is_whole}
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    kept = [entry for entry in given if os.path.realpath(entry) not in replaced]
+    path = [*_list_copies(experiment, roots), *kept, *_list_live(roots)]
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+
+
+def make_shell_lines(experiment: ExperimentDir) -> list[str]:
+    """`worker_environment` for a batch script, whose own PYTHONPATH may come from a module.
+
+    For an experiment that is not made yet: what launch would write now.
+    """
+    roots = _find_roots(experiment)
+    if not roots:
+        return []
+    # A colon cannot be quoted in PYTHONPATH; `_find_roots` saw to it that there is none.
+    before = os.pathsep.join(_list_copies(experiment, roots))
+    after = "".join(f"{os.pathsep}{path}" for path in _list_live(roots))
+    given = f"${{PYTHONPATH:+{os.pathsep}$PYTHONPATH}}"
+    return [
+        f'export PYTHONPATH={shlex.quote(before)}"{given}"{shlex.quote(after) if after else ""}'
+    ]
+
+
+def _find_roots(experiment: ExperimentDir) -> tuple[Root, ...]:
+    """Where modules come from; none where the experiment has no copy of the code."""
+    if not _can_be_imported(experiment):
+        return ()
+    if not experiment.path.exists():
+        return plan_code(experiment.path.parent).roots
+    snapshot = read_snapshot(experiment)
+    return () if snapshot is None else snapshot.roots
+
+
+def _can_be_imported(experiment: ExperimentDir) -> bool:
+    return os.pathsep not in str(experiment.path.absolute())
+
+
+def _list_copies(experiment: ExperimentDir, roots: tuple[Root, ...]) -> list[str]:
+    # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
+    code_dir = os.path.abspath(experiment.code_dir)  # noqa: PTH100
+    places = dict.fromkeys(root.copy for root in roots if root.copy is not None)
+    return [os.path.normpath(f"{code_dir}/{place}") for place in places]
+
+
+def _list_live(roots: tuple[Root, ...]) -> list[str]:
+    """Directories that are imported from though they could not be copied."""
+    return [root.path for root in roots if root.copy is None and os.pathsep not in root.path]
