@@ -85,13 +85,14 @@ def load(
 ) -> Results:
     """Everything that an experiment has recorded, also while it trains.
 
-    `experiment` is a path, `latest`, or part of a name; `experiments_dir` is where names are
-    looked up (default: `HPCEXP_EXPERIMENTS_DIR`, else `experiments`).
+    `experiment` is a path, also of an archive, `latest`, or part of a name; `experiments_dir` is
+    where names are looked up (default: `HPCEXP_EXPERIMENTS_DIR`, else `experiments`).
     Raises UsageError where there is no such experiment, HpcexpError where it is damaged.
     """
     if not isinstance(experiment, ExperimentDir):
         directory = default_experiments_dir() if experiments_dir is None else Path(experiments_dir)
-        experiment = find_experiment(str(experiment), experiments_dir=directory).experiment
+        found = find_experiment(str(experiment), experiments_dir=directory, archives=True)
+        experiment = found.experiment
     return make_results(experiment, read_recorded(experiment))
 
 

@@ -49,7 +49,9 @@ def status(
     failed runs with the reason and what to do.
     """
     directory = resolve_experiments_dir(experiments_dir)
-    experiment = find(experiment_name, directory, quiet=as_json) if experiment_name else None
+    experiment = (
+        find(experiment_name, directory, quiet=as_json, archives=True) if experiment_name else None
+    )
     if as_json:
         print_json(_to_json(experiment, directory))
         return
@@ -66,32 +68,40 @@ def status(
 
 
 def _render(experiment: ExperimentDir | None, directory: Path, *, show_all: bool) -> RenderableType:
+    from rich.console import Group
+
+    from hpcexp.cli.archive import describe_archived
     from hpcexp.cli.status_view import render_experiment, render_overview
     from hpcexp.launch.observe import observe, observe_all
-    from hpcexp.store.find import list_experiments
+    from hpcexp.store.find import list_archived, list_experiments
 
     if experiment is not None:
         return render_experiment(observe(experiment))
-    experiments = list_experiments(directory)
-    if not experiments:
+    experiments, archived = list_experiments(directory), list_archived(directory)
+    if not experiments and not archived:
         return f"there are no experiments in {directory}/: hpcexp launch TEMPLATE makes one"
     shown = experiments if show_all else experiments[:MAX_EXPERIMENTS_SHOWN]
     observations, problems = observe_all(shown)
     num_hidden = len(experiments) - len(shown)
-    return render_overview(observations, problems=problems, num_hidden=num_hidden)
+    overview = render_overview(observations, problems=problems, num_hidden=num_hidden)
+    shown_archived = archived if show_all else archived[:MAX_EXPERIMENTS_SHOWN]
+    return Group(*([overview] if experiments else []), *describe_archived(shown_archived))
 
 
 def _to_json(experiment: ExperimentDir | None, directory: Path) -> Any:
+    from hpcexp.cli.archive import list_archived_as_json
     from hpcexp.cli.status_view import observation_to_json
     from hpcexp.launch.observe import observe, observe_all
-    from hpcexp.store.find import list_experiments
+    from hpcexp.store.find import list_archived, list_experiments
 
     if experiment is not None:
         return observation_to_json(observe(experiment), with_runs=True)
     observations, problems = observe_all(list_experiments(directory))
     readable = [observation_to_json(o, with_runs=False) for o in observations]
-    return readable + [
-        {"experiment": str(directory / name), "problem": text} for name, text in problems.items()
+    return [
+        *readable,
+        *({"experiment": str(directory / name), "problem": t} for name, t in problems.items()),
+        *list_archived_as_json(list_archived(directory)),
     ]
 
 

@@ -56,7 +56,7 @@ def logs(
     from hpcexp.launch.logs import find_logs
     from hpcexp.launch.observe import observe
 
-    experiment = find(experiment_name, experiments_dir)
+    experiment = find(experiment_name, experiments_dir, archives=True)
     found = find_logs(observe(experiment), runs, attempt=attempt, only_failed=failed, of_job=of_job)
     for text in _read(found, experiment, num_lines=lines, follow=follow):
         click.echo(text, nl=False)
@@ -68,11 +68,12 @@ def _read(
     """The texts, each under its title where there are several."""
     files = {log.run: log.path.open("rb") for log in found}
     titles = {log.run: log.title for log in found}
+    log_paths = {log.run: log.path for log in found}
     shown = ""
     try:
         for run, file in files.items():
             if len(files) > 1:
-                yield _make_title(titles[run], found, run)
+                yield _make_title(titles[run], experiment.locate(log_paths[run]))
             _seek_last_lines(file, num_lines)
             while text := file.read(BLOCK_BYTES):
                 yield text
@@ -82,7 +83,7 @@ def _read(
             for run, file in files.items():
                 if text := file.read():
                     if run != shown:
-                        yield _make_title(titles[run], found, run)
+                        yield _make_title(titles[run], experiment.locate(log_paths[run]))
                         shown = run
                     yield text
             if not is_active:
@@ -93,9 +94,8 @@ def _read(
             file.close()
 
 
-def _make_title(title: str, found: Sequence[RunLog], run: str) -> bytes:
-    path = next(log.path for log in found if log.run == run)
-    return f"\n==> {title} ({path}) <==\n".encode()
+def _make_title(title: str, place: str) -> bytes:
+    return f"\n==> {title} ({place}) <==\n".encode()
 
 
 def _is_active(experiment: ExperimentDir, runs: Sequence[str]) -> bool:

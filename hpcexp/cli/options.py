@@ -24,9 +24,11 @@ def complete_experiment(
 ) -> list[CompletionItem]:
     """Names of experiments for the shell's completion."""
     from hpcexp.store.experiment import default_experiments_dir
-    from hpcexp.store.find import list_experiments
+    from hpcexp.store.find import list_archived, list_experiments
 
-    names = ["latest", *(e.name for e in list_experiments(default_experiments_dir()))]
+    directory = default_experiments_dir()
+    found = [*list_experiments(directory), *list_archived(directory)]
+    names = ["latest", *(e.name for e in found)]
     return [CompletionItem(name) for name in names if incomplete in name]
 
 
@@ -158,16 +160,23 @@ def resolve_experiments_dir(given: Path | None) -> Path:
     return given or default_experiments_dir()
 
 
-def find(text: str, experiments_dir: Path | None, *, quiet: bool = False) -> ExperimentDir:
-    """The experiment that was meant; says on standard error which one a name stood for."""
+def find(
+    text: str, experiments_dir: Path | None, *, quiet: bool = False, archives: bool = False
+) -> ExperimentDir:
+    """The experiment that was meant; says on standard error which one a name stood for.
+
+    An archived one is refused unless `archives`, which is for commands that only read.
+    """
     from hpcexp.store.find import find_experiment
 
-    found = find_experiment(text, experiments_dir=resolve_experiments_dir(experiments_dir))
+    directory = resolve_experiments_dir(experiments_dir)
+    found = find_experiment(text, experiments_dir=directory, archives=archives)
     if not found.by_path and not quiet:
         others = (
             "" if found.num_matches == 1 else f" (the newest of {found.num_matches} that match)"
         )
-        click.echo(f"{found.experiment.name}{others}", err=True)
+        where = f", read from {found.experiment.archive}" if found.experiment.archive else ""
+        click.echo(f"{found.experiment.name}{where}{others}", err=True)
     return found.experiment
 
 

@@ -38,12 +38,13 @@ def plot(
 
     Works while runs train: it draws what there is, and says what is missing. The files go
     to plots/ in the experiment's directory, as PDF and PNG,
-    with the table beside each as CSV.
+    with the table beside each as CSV. An archive is read in place; its figures go to NAME.plots/
+    beside it.
     """
     from hpcexp.analysis.describe import describe, describe_written
     from hpcexp.analysis.plot import plot_experiment
 
-    experiment = find(experiment_name, experiments_dir, quiet=as_json)
+    experiment = find(experiment_name, experiments_dir, quiet=as_json, archives=True)
 
     def show(results: Results, summary: Summary) -> None:
         if not as_json:
@@ -51,7 +52,7 @@ def plot(
 
     report = plot_experiment(experiment, figures=figures or None, on_numbers=show)
     if as_json:
-        print_json({"experiment": str(experiment.path), "files": [str(p) for p in report.written]})
+        print_json({"experiment": str(experiment.place), "files": [str(p) for p in report.written]})
         return
     click.echo(f"{describe_written(report.written)}\nin {experiment.plots_dir}/")
 

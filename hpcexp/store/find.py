@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpcexp.errors import UsageError
-from hpcexp.store.layout import UNFINISHED_PREFIX, ExperimentDir
+from hpcexp.store.archive.names import find_archive, list_archives
+from hpcexp.store.layout import ExperimentDir
 
 
 @dataclass(frozen=True)
@@ -20,25 +22,43 @@ class Found:
 
 
 def list_experiments(experiments_dir: Path) -> list[ExperimentDir]:
-    """All experiments of a directory, newest first (their names begin with the time)."""
+    """All experiments of a directory, newest first (their names begin with the time).
+
+    Without archived ones, whose directories are not there: `list_archived` names those.
+    """
     if not experiments_dir.is_dir():
         return []
     found = [
         ExperimentDir(path)
         for path in experiments_dir.iterdir()
-        if not path.name.startswith(UNFINISHED_PREFIX) and ExperimentDir(path).record_path.exists()
+        # Hidden ones are being made or removed at this moment.
+        if not path.name.startswith(".") and ExperimentDir(path).record_path.exists()
     ]
-    return sorted(found, key=lambda e: e.name, reverse=True)
+    return _sort(found)
 
 
-def find_experiment(text: str, *, experiments_dir: Path) -> Found:
+def list_archived(experiments_dir: Path) -> list[ExperimentDir]:
+    """Experiments of which a directory holds only the archive, newest first."""
+    return [e for e in _sort(list_archives(experiments_dir)) if not e.record_path.exists()]
+
+
+def _sort(experiments: Sequence[ExperimentDir]) -> list[ExperimentDir]:
+    return sorted(experiments, key=lambda e: e.name, reverse=True)
+
+
+def find_experiment(text: str, *, experiments_dir: Path, archives: bool = False) -> Found:
     """The experiment at a path, the newest one (`latest`), or the newest whose name holds `text`.
 
-    Raises UsageError where there is none, with the nearest names.
+    With `archives`, for those who only read, an archived experiment is opened to be read. Its
+    directory is taken where both are there.
+    Raises UsageError where there is none, with the nearest names, or where it is archived and
+    must not be.
     """
     if ExperimentDir(Path(text)).record_path.exists():
         return Found(ExperimentDir(Path(text).resolve()), 1, by_path=True)
-    experiments = list_experiments(experiments_dir)
+    if archive := find_archive(text):
+        return Found(_open(archive, archives), 1, by_path=True)
+    experiments = _sort([*list_experiments(experiments_dir), *list_archived(experiments_dir)])
     if not experiments:
         raise UsageError(
             f"there are no experiments in {experiments_dir}/; "
@@ -47,7 +67,20 @@ def find_experiment(text: str, *, experiments_dir: Path) -> Found:
     matches = _select(text, experiments)
     if not matches:
         raise UsageError(_describe_miss(text, experiments, experiments_dir))
-    return Found(matches[0], len(matches), by_path=False)
+    newest = matches[0]
+    chosen = newest if newest.archive is None else _open(newest.archive, archives)
+    return Found(chosen, len(matches), by_path=False)
+
+
+def _open(archive: Path, is_allowed: bool) -> ExperimentDir:
+    if not is_allowed:
+        raise UsageError(
+            f"{archive}: is archived: it can be looked at with status, logs and plot; for anything "
+            f"else make its directory again: hpcexp archive --restore {archive}"
+        )
+    from hpcexp.store.archive.opening import open_archive
+
+    return open_archive(archive)
 
 
 def _select(text: str, experiments: list[ExperimentDir]) -> list[ExperimentDir]:

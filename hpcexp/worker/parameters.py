@@ -12,6 +12,7 @@ from hpcexp.store.checkpoints import list_checkpoints
 from hpcexp.store.experiment import read_run_config
 from hpcexp.store.layout import RunDir
 from hpcexp.store.metrics import SPLITS, read_metrics
+from hpcexp.store.status import read_status
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -155,6 +156,13 @@ def _read_newest(run_dir: RunDir) -> tuple[Path, Checkpoint, str]:
             raise HpcexpError(f"{path}: cannot be read ({error.strerror})") from error
     if problems:
         raise HpcexpError(problems[0].removesuffix("; the one before it was taken"))
+    if read_status(run_dir).is_finished:
+        epochs = ", ".join(str(epoch) for epoch in run_dir.list_kept())
+        others = f"; there are those of epochs {epochs} (at)" if epochs else ""
+        raise NotKeptError(
+            f"{run_dir.name}: its checkpoints are gone (hpcexp clean, or an archive without them)"
+            f"{others}"
+        )
     raise NoParametersError(f"{run_dir.name}: has no parameters yet")
 
 

@@ -9,6 +9,7 @@ import pytest
 from hpcexp.cli.app import app
 from hpcexp.cli.eval import MAX_SEQUENCES, parse_at, parse_sequences
 from hpcexp.errors import UsageError
+from hpcexp.store.status import RunStatus, write_status
 from tests.cli.conftest import CommandLine
 
 
@@ -46,7 +47,7 @@ def test_other_parameters_are_refused(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """An experiment of four runs, the last of which never began."""
+    """An experiment of four runs, the last of which is as if it had never begun."""
     from tests.cli.conftest import TEMPLATE
 
     directory = tmp_path_factory.mktemp("trained")
@@ -56,6 +57,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     pending = hpcexp.experiments[0].run("rnn_width=6_rand_1")
     for path in pending.checkpoints_dir.iterdir():
         path.unlink()
+    write_status(pending, RunStatus())
     return hpcexp
 
 
