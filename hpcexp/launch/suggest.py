@@ -29,7 +29,9 @@ def suggest_command(observation: Observation, name: str) -> str:
         return f"hpcexp logs {which}; then hpcexp retry {which}"
     if status.state in CUT_SHORT | {State.CANCELLED}:
         return f"hpcexp resume {which}"
-    return f"hpcexp logs {which}" if status.state == State.DIVERGED else ""
+    if status.state == State.DIVERGED:
+        return f"hpcexp {'replay' if 'replay' in status.hint else 'logs'} {which}"
+    return ""
 
 
 def _find_resources(observation: Observation, name: str) -> Mapping[str, Any]:

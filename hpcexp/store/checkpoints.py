@@ -18,8 +18,12 @@ def list_checkpoints(run_dir: RunDir) -> list[Path]:
 
 def find_newest_step(run_dir: RunDir) -> int:
     """The step of the newest checkpoint; 0 where there is none."""
-    newest = list_checkpoints(run_dir)[:1]
-    return int(newest[0].stem.rpartition("_")[2]) if newest else 0
+    return max(map(read_step, list_checkpoints(run_dir)[:1]), default=0)
+
+
+def read_step(path: Path) -> int:
+    """How many steps were done when a checkpoint was made, by its name."""
+    return int(path.stem.rpartition("_")[2])
 
 
 def claim_checkpoint(run_dir: RunDir, path: Path, *, attempt: int, step: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,21 @@ class Evaluation(NamedTuple):
     schedule: ScheduleValues
 
 
+@dataclass(frozen=True)
+class Divergence:
+    """The first step with a value that is not finite, or with a gradient that exploded.
+
+    `step` counts the steps before it, `epoch` is the one it is part of, from 1. `record` is
+    the step's, on the CPU: total, terms, and the gradient's norm. `reason` is in words.
+    """
+
+    step: int
+    epoch: int
+    record: Tensor
+    loss_terms: tuple[str, ...]  # those that are not finite
+    reason: str
+
+
 class EpochRecorder:
     """Collects step records and evaluations without reading them, then reads them at once.
 
@@ -30,7 +46,8 @@ class EpochRecorder:
     (`loss`), of each term without (`loss.NAME`) and with its weight (`weighted.NAME`, and the
     sum of each branch of the tree, such as `weighted.predict`), and of the gradient's norm
     before clipping (`grad_norm`), and the schedule in force at its last step
-    (`schedule.NAME`).
+    (`schedule.NAME`). Steps that were left out (`on_divergence: skip`) are not part of the
+    means; `skipped_steps` says how many they were.
     """
 
     def __init__(self, workload: Workload) -> None:
@@ -42,14 +59,17 @@ class EpochRecorder:
         weighted = tuple(f"weighted.{n}" for n in (*self.loss_names, *self.branches))
         scalars = [k for k, v in workload.schedule(0).items() if not isinstance(v, list)]
         self.schedule_columns = tuple(f"schedule.{k}" for k in (*scalars, "lr"))
+        self.may_skip = workload.config.on_divergence.kind == "skip"
         self.columns = (
             *self.record_columns,
             *weighted,
             *self.schedule_columns,
+            *(("skipped_steps",) if self.may_skip else ()),
             *workload.metric_names,
         )
         self.held: list[Tensor] = []  # records on the device, not read yet
         self.read = torch.zeros(0, len(self.record_columns))  # of the epoch that has begun
+        self.skipped: set[int] = set()  # of the steps in `read`
         self.schedules: list[ScheduleValues] = []  # of both
         self.evaluations: list[Evaluation] = []
         self.first_step = 0  # the step of the first of both
@@ -68,42 +88,67 @@ class EpochRecorder:
     def pending(self) -> Tensor:
         """Records of the epoch that has begun and not ended, (steps, columns), on the CPU.
 
-        To be called after `read_back`.
+        Those of steps that were left out are NaN. To be called after `take_rows`.
         """
         return self.read
 
-    def resume(self, records: Tensor, *, step: int) -> None:
-        """Take up the pending records of a checkpoint made after `step` steps."""
+    def copy_last_epoch(self) -> Tensor:
+        """What was read of the epoch of the last step, (steps, columns), before its row is taken.
+
+        Nothing where it was taken already.
+        """
+        num_steps = self.first_step + len(self.read)
+        return self.read[-((num_steps - 1) % self.steps_per_epoch + 1) :].clone()
+
+    def resume(self, records: Tensor, *, step: int, lr: float) -> None:
+        """Take up the pending records of a checkpoint made after `step` steps.
+
+        `lr` is the rate of the last of them, which a row of these records alone would have.
+        """
+        self.held, self.evaluations = [], []
         self.read = records
         self.first_step = step - len(records)
-        # The rate is that of the last step alone, which is still to come.
-        self.schedules = [self.workload.schedule(s) for s in range(self.first_step, step)]
+        left_out = records.isnan().all(dim=1).nonzero().flatten().tolist()
+        self.skipped = {self.first_step + position for position in left_out}
+        steps = range(self.first_step, step)
+        self.schedules = [{**self.workload.schedule(s), "lr": lr} for s in steps]
 
-    def read_back(self, *, is_last: bool) -> tuple[list[Row], str]:
-        """Rows of the epochs that have ended, in order, and what diverged, in words.
+    def read_back(self) -> Divergence | None:
+        """Read what is still on the device; says what diverged first, if anything did.
 
-        After a divergence the epoch it happened in gets a last row, and what was recorded
-        after it is dropped.
+        What was recorded after that step is dropped.
         """
-        if self.held:
-            self.read = torch.cat([self.read, torch.stack(self.held).cpu()])
-            self.held = []
-        reason = self._cut_at_divergence()
-        rows = self._read_evaluations() + self._make_train_rows(ends=is_last or bool(reason))
-        return sorted(rows, key=lambda r: (r.epoch, r.split)), reason
+        if not self.held:
+            return None
+        num_known = len(self.read)
+        self.read = torch.cat([self.read, torch.stack(self.held).cpu()])
+        self.held = []
+        return self._cut_at_divergence(num_known)
 
-    def _cut_at_divergence(self) -> str:
+    def leave_out(self, step: int) -> None:
+        """Count the last step that was read as one that was not taken."""
+        self.read = torch.cat([self.read[:-1], torch.full_like(self.read[-1:], torch.nan)])
+        self.skipped.add(step)
+
+    def take_rows(self, *, ends: bool) -> list[Row]:
+        """Rows of epochs that have ended, in order; if the run `ends`, also of one that has not."""
+        rows = self._read_evaluations() + self._make_train_rows(ends=ends)
+        return sorted(rows, key=lambda r: (r.epoch, r.split))
+
+    def _cut_at_divergence(self, num_known: int) -> Divergence | None:
+        """`num_known` records were looked at before."""
         is_bad = (~torch.isfinite(self.read)).any(dim=1)
         if self.explosion is not None:
             is_bad |= self.read[:, -1] > self.explosion
-        bad = is_bad.nonzero()
+        bad = is_bad[num_known:].nonzero()
         if not len(bad):
-            return ""
-        position = int(bad[0])
+            return None
+        position = num_known + int(bad[0])
         step = self.first_step + position
         self.read = self.read[: position + 1]
+        del self.schedules[position + 1 :]
         self.evaluations = [e for e in self.evaluations if e.step <= step]
-        return self._describe(self.read[position], step=step)
+        return self._make_divergence(self.read[position], step=step)
 
     def _make_train_rows(self, *, ends: bool) -> list[Row]:
         rows = []
@@ -117,14 +162,19 @@ class EpochRecorder:
 
     def _make_train_row(self, records: Tensor) -> Row:
         count = len(records)
+        steps = range(self.first_step, self.first_step + count)
+        taken = torch.tensor([step not in self.skipped for step in steps])
+        self.skipped.difference_update(steps)
         self.first_step += count
-        exact = records.to(torch.float64)
+        exact = records.to(torch.float64)[taken]
         last = self.schedules[count - 1]
         scheduled = {f"schedule.{k}": v for k, v in last.items() if not isinstance(v, list)}
-        weights = torch.tensor([s["loss_weights"] for s in self.schedules[:count]])
+        weights = torch.tensor([s["loss_weights"] for s in self.schedules[:count]])[taken]
         weighted = (exact[:, 1:-1] * weights.to(torch.float64)).mean(dim=0).tolist()
         values = dict(zip(self.record_columns, exact.mean(dim=0).tolist(), strict=True))
         values |= self._name_weighted(weighted) | scheduled
+        if self.may_skip:
+            values["skipped_steps"] = float(count - len(exact))
         del self.schedules[:count]
         epoch = -(-self.first_step // self.steps_per_epoch)
         return Row(epoch, self.first_step, "train", values)
@@ -156,25 +206,29 @@ class EpochRecorder:
         }
         return {f"weighted.{name}": value for name, value in (terms | sums).items()}
 
-    def _describe(self, record: Tensor, *, step: int) -> str:
+    def _make_divergence(self, record: Tensor, *, step: int) -> Divergence:
         epoch = step // self.steps_per_epoch + 1
+        terms = tuple(
+            name
+            for name, is_finite in zip(self.loss_names, torch.isfinite(record[1:-1]), strict=True)
+            if not is_finite
+        )
+        where = f"at step {step} (epoch {epoch})"
         if torch.isfinite(record).all():
-            return (
-                f"the gradient's norm reached {record[-1].item():.3g} at step {step} (epoch "
-                f"{epoch}), above grad_explosion ({self.explosion:g})"
+            reason = (
+                f"the gradient's norm reached {record[-1].item():.3g} {where}, above "
+                f"grad_explosion ({self.explosion:g})"
             )
-        names = self._name_culprits(record)
-        value = "NaN" if torch.isnan(record).any() else "infinite"
-        return f"{names} became {value} at step {step} (epoch {epoch})"
+        else:
+            value = "NaN" if torch.isnan(record).any() else "infinite"
+            reason = f"{_name_culprits(record, terms)} became {value} {where}"
+        return Divergence(step, epoch, record, terms, reason)
 
-    def _name_culprits(self, record: Tensor) -> str:
-        finite = torch.isfinite(record).tolist()
-        terms: Sequence[str] = [
-            name for name, ok in zip(self.loss_names, finite[1:-1], strict=True) if not ok
-        ]
-        if terms:
-            return "loss " + ", ".join(terms)
-        return "the gradient" if finite[0] else "the weighted sum of the losses"
+
+def _name_culprits(record: Tensor, terms: Sequence[str]) -> str:
+    if terms:
+        return "loss " + ", ".join(terms)
+    return "the gradient" if torch.isfinite(record[0]) else "the weighted sum of the losses"
 
 
 def list_branches(names: Sequence[str]) -> tuple[str, ...]:

@@ -21,12 +21,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is."""
+    """How far a run is, and how often it diverged and went on (`on_divergence`)."""
 
     epoch: int
     num_epochs: int
     step: int
     num_steps: int
+    skipped_steps: int = 0
+    rollbacks: int = 0
 
 
 class Sink(Protocol):
@@ -46,6 +48,21 @@ class Sink(Protocol):
 
     def keep_parameters(self, parameters: Checkpoint, *, epoch: int) -> None:
         """Keep the parameters and buffers of an epoch for good."""
+        ...
+
+    def rewind(self, checkpoint: Checkpoint, *, step: int, epoch: int) -> None:
+        """Forget what came after a step, the last one of an epoch, but for this checkpoint of it.
+
+        Newer checkpoints go first: what is killed here goes on from one of them with all its
+        rows, or from this one.
+        """
+        ...
+
+    def record_divergence(self, record: Checkpoint, summary: Mapping[str, Any]) -> None:
+        """Keep what a step that diverged can be run again from, and its summary for people.
+
+        The summary is made of what JSON knows. One that was kept before is replaced.
+        """
         ...
 
     def start(self, columns: Sequence[str], *, resume_step: int | None) -> None:
@@ -68,6 +85,7 @@ class MemorySink:
     rows: list[Row] = field(default_factory=list)
     checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
     kept: dict[int, Checkpoint] = field(default_factory=dict)
+    divergence: tuple[Checkpoint, Mapping[str, Any]] | None = None
     columns: tuple[str, ...] = ()
     progress: Progress | None = None
     interrupt_at_step: int | None = None
@@ -83,6 +101,17 @@ class MemorySink:
     def keep_parameters(self, parameters: Checkpoint, *, epoch: int) -> None:
         """Keep them by their epoch."""
         self.kept[epoch] = parameters
+
+    def rewind(self, checkpoint: Checkpoint, *, step: int, epoch: int) -> None:
+        """Drop rows, checkpoints and parameters from after the step."""
+        self.checkpoints = {s: kept for s, kept in self.checkpoints.items() if s < step}
+        self.checkpoints[step] = checkpoint
+        self.rows = [row for row in self.rows if row.step <= step]
+        self.kept = {e: kept for e, kept in self.kept.items() if e <= epoch}
+
+    def record_divergence(self, record: Checkpoint, summary: Mapping[str, Any]) -> None:
+        """Keep the newest."""
+        self.divergence = (record, summary)
 
     def start(self, columns: Sequence[str], *, resume_step: int | None) -> None:
         """Drop the rows after the step that is resumed from."""

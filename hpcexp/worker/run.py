@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shlex
 import socket
 import sys
 import time
@@ -20,6 +21,7 @@ from hpcexp.store.experiment import RunConfig, read_run_config
 from hpcexp.store.layout import RunDir
 from hpcexp.store.ownership import Ownership, acquire
 from hpcexp.store.status import SETTLED, RunStatus, State, read_status, write_status
+from hpcexp.worker.code import describe_code
 from hpcexp.worker.heartbeat import beating
 from hpcexp.worker.interruption import Interruption
 
@@ -139,6 +141,8 @@ def _fit(sink: RunDirSink, config: RunConfig, num_threads: int) -> FitResult:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "num_threads": num_threads,
         "torch": torch.__version__,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "code": describe_code(sink.ownership.run_dir.experiment),
     }
     sink.ownership.check()  # the imports above took their time
     logger.info("%s", "  ".join(f"{k}: {v}" for k, v in machine.items()))
@@ -197,6 +201,7 @@ def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) 
         State.TIMED_OUT: "hpcexp resume continues it from here",
         State.INTERRUPTED: "hpcexp resume continues it from here",
         State.CANCELLED: "hpcexp resume RUN continues it from here",
+        State.DIVERGED: _suggest_replay(sink.run_dir),
     }
     state = states[result.outcome]
     status = sink.end(
@@ -208,6 +213,13 @@ def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) 
     )
     reason = f" ({status.reason})" if status.reason else ""
     logger.info("%s after %d steps%s", status.state.words, status.step, reason)
+
+
+def _suggest_replay(run_dir: RunDir) -> str:
+    """Empty where the step could not be recorded."""
+    if not run_dir.forensics_path.exists():
+        return ""
+    return f"hpcexp replay {shlex.join([run_dir.experiment.name, run_dir.name])}"
 
 
 def count_deaths(run_dir: RunDir, status: RunStatus) -> int:

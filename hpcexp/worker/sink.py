@@ -10,16 +10,20 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from hpcexp.store.checkpoints import (
     claim_checkpoint,
     list_checkpoints,
+    read_step,
     remove_old_checkpoints,
 )
-from hpcexp.store.metrics import MetricsRow, MetricsWriter
+from hpcexp.store.files import write_json
+from hpcexp.store.metrics import SPLITS, MetricsRow, MetricsWriter, read_metrics
 from hpcexp.store.ownership import Ownership
 from hpcexp.store.status import RunStatus, write_status
 from hpcexp.train.sink import Checkpoint, Progress, Row
@@ -69,20 +73,59 @@ class RunDirSink:
         Its bytes are written aside without the run's lock, since that may take long, and
         get their name under it.
         """
-        from hpcexp.train.checkpoint import write_checkpoint
+        with self._writing_checkpoint(checkpoint, step=step):
+            remove_old_checkpoints(self.run_dir)
 
+    def rewind(self, checkpoint: Checkpoint, *, step: int, epoch: int) -> None:
+        """Make a checkpoint of an earlier step the newest, and drop rows and parameters after it.
+
+        In this order: an attempt that is killed on the way leaves a checkpoint with all its rows.
+        """
+        assert self.writer is not None
+        with self._writing_checkpoint(checkpoint, step=step):
+            abandoned = [p for p in list_checkpoints(self.run_dir) if read_step(p) > step]
+            abandoned += [p for e, p in self.run_dir.list_kept().items() if e > epoch]
+            for path in abandoned:
+                path.unlink()
+            remove_old_checkpoints(self.run_dir)
+            self.writer.rewind(step=step)
+        self.status = self.status.replace(metrics=self._read_newest_metrics())
+
+    def _read_newest_metrics(self) -> dict[str, float | None]:
+        """Those of the last evaluation on disk; without one, as the status has them."""
+        table = read_metrics(self.run_dir.path)
+        validated = table.select(table.split == SPLITS.index("validate"))
+        found = validated.row(-1).values if len(validated) else self.status.metrics
+        return _replace_infinite({name: found[name] for name in self.status.metrics})
+
+    @contextmanager
+    def _writing_checkpoint(self, checkpoint: Checkpoint, *, step: int) -> Iterator[None]:
+        """Within, a checkpoint has got its name, and the run's lock is still held."""
         with self.ownership.writing():
             self._flush()  # a checkpoint promises that the rows before it are on disk
-        self.run_dir.checkpoints_dir.mkdir(exist_ok=True)
         path = self.run_dir.checkpoint_path(attempt=self.ownership.attempt, step=step)
-        aside = path.with_name(f".{path.name}.written.tmp")
+        with self._putting(checkpoint, path):
+            yield
+
+    @contextmanager
+    def _putting(self, content: Checkpoint, path: Path) -> Iterator[None]:
+        """Within, a file that was written aside has got its name; what a crash leaves is hidden."""
+        from hpcexp.train.checkpoint import write_checkpoint
+
+        self.run_dir.checkpoints_dir.mkdir(exist_ok=True)
+        aside = self.run_dir.checkpoints_dir / f".{path.name}.written.tmp"
         try:
-            write_checkpoint(aside, checkpoint)
+            write_checkpoint(aside, content)
             with self.ownership.writing():
                 aside.replace(path)
-                remove_old_checkpoints(self.run_dir)
+                yield
         finally:
             aside.unlink(missing_ok=True)
+
+    def record_divergence(self, record: Checkpoint, summary: Mapping[str, Any]) -> None:
+        """Keep what the step can be run again from, and what people read."""
+        with self._putting(record, self.run_dir.forensics_path):
+            write_json(self.run_dir.divergence_path, summary)
 
     def keep_parameters(self, parameters: Checkpoint, *, epoch: int) -> None:
         """Keep the parameters of an epoch, written aside and renamed under the run's lock."""
@@ -149,14 +192,14 @@ class RunDirSink:
         validated = [row for row in rows if row.split == "validate"]
         metrics = self.status.metrics
         if validated:
-            # JSON has no NaN; null stands for a value that is not finite.
-            values = validated[-1].values.items()
-            metrics = {k: v if isfinite(v) else None for k, v in values}
+            metrics = _replace_infinite(validated[-1].values)
         self.status = self.status.replace(
             epoch=progress.epoch,
             num_epochs=progress.num_epochs,
             step=progress.step,
             num_steps=progress.num_steps,
+            skipped_steps=progress.skipped_steps,
+            rollbacks=progress.rollbacks,
             trained_s=self._trained_s(),
             metrics=metrics,
         )
@@ -186,6 +229,11 @@ class RunDirSink:
     def _trained_s(self) -> float:
         now_s = 0.0 if self.begun is None else time.monotonic() - self.begun
         return self.trained_before_s + now_s
+
+
+def _replace_infinite(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """JSON has no NaN: None stands for a value that is not finite."""
+    return {k: v if v is not None and isfinite(v) else None for k, v in values.items()}
 
 
 def describe_progress(status: RunStatus) -> str:

@@ -18,12 +18,12 @@ from tests.train.conftest import MakeWorkload
 STREAMS = RandomStreams(0, 0)
 
 
-def make_state(number: float, *, step: int) -> TrainState:
+def make_state(number: float, *, num_updates: int) -> TrainState:
     return TrainState(
         parameters={"w": torch.tensor([number])},
         buffers={"seen": torch.tensor(number)},
         optimizer={},
-        step=torch.tensor(step),
+        step=torch.tensor(num_updates),
         alive=torch.tensor(True),
     )
 
@@ -31,8 +31,8 @@ def make_state(number: float, *, step: int) -> TrainState:
 def follow(values: list[float]) -> dict[str, Any]:
     best = BestParameters(["loss"])
     for epoch, value in enumerate(values):
-        state = make_state(float(epoch), step=10 * epoch)
-        best.update({"loss": torch.tensor(value)}, state, epoch=epoch)
+        state = make_state(float(epoch), num_updates=9 * epoch)
+        best.update({"loss": torch.tensor(value)}, state, epoch=epoch, step=10 * epoch)
     return best.kept["loss"]
 
 

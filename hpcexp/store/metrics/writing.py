@@ -123,6 +123,18 @@ class MetricsWriter:
         if num_waiting >= self._flush_rows or waited >= self._flush_seconds:
             self.flush()
 
+    def rewind(self, *, step: int) -> None:
+        """Drop the rows after a step, those on disk as well; a reader sees the old file or the new.
+
+        Raises what `flush` raises; then all rows are still there.
+        """
+        self.flush()
+        kept = _read_kept_rows(self.path.parent, self.columns, step)
+        content = encode_header(self.columns) + encode_table(kept)
+        descriptor = put_in_place(self.path, content, check=self._check)
+        self.abandon()
+        self._descriptor, self._size = descriptor, len(content)
+
     def flush(self) -> None:
         """Write what waits and wait for the disk: afterwards no crash loses these rows.
 
