@@ -81,6 +81,7 @@ def make_eval_table(
 def read_earlier(path: Path, report: EvalReport) -> dict[str, Row]:
     """By run what earlier calls found of it that looked at the same parameters.
 
+    What a run had ended with before `hpcexp extend` made it longer is final no more.
     Raises HpcexpError where the table cannot be read.
     """
     if not path.exists():
@@ -97,7 +98,13 @@ def read_earlier(path: Path, report: EvalReport) -> dict[str, Row]:
     except (ValueError, TypeError, csv.Error) as error:
         raise HpcexpError(f"{path}: not a table of this version ({error})") from error
     same = (report.experiment.name, report.looked_at)
-    return {run: r for run, r in found.items() if (r["experiment"], r["looked_at"]) == same}
+    kept = {run: r for run, r in found.items() if (r["experiment"], r["looked_at"]) == same}
+    if not isinstance(report.choice.at, int):
+        for extension in report.plan.extensions:
+            for run, ended in extension.continued.items():
+                if run in kept and (kept[run]["step"] or 0) <= ended["step"]:
+                    kept[run]["is_final"] = False
+    return kept
 
 
 def rank_values(table: pd.DataFrame, metric: Metric) -> pd.Series[float]:

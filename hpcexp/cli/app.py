@@ -9,7 +9,20 @@ from __future__ import annotations
 import click
 
 import hpcexp
-from hpcexp.cli import control, dataset, doctor, inspect, launch, logs, plot
+from hpcexp.cli import (
+    archive,
+    clean,
+    control,
+    dataset,
+    doctor,
+    extend,
+    inspect,
+    launch,
+    logs,
+    plot,
+    replay,
+    reproduce,
+)
 from hpcexp.cli import eval as eval_command
 
 HELP_WIDTH = 100
@@ -57,8 +70,13 @@ for command in (
     control.resume,
     control.retry,
     control.cancel,
+    extend.extend,
     plot.plot,
     eval_command.evaluate,
+    replay.replay,
+    reproduce.reproduce,
+    archive.archive,
+    clean.clean,
     dataset.dataset,
     doctor.doctor,
     plot.schema,

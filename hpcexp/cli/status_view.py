@@ -34,7 +34,7 @@ def observation_to_json(observation: Observation, *, with_runs: bool) -> dict[st
     """Counts by state, progress and use, and every run's status if wanted."""
     counts = {str(state): observation.count(state) for state in State if observation.count(state)}
     result: dict[str, Any] = {
-        "experiment": str(observation.experiment.path),
+        "experiment": str(observation.experiment.place),
         "num_runs": len(observation.plan.runs),
         "states": counts,
         "progress": measure_progress(list(observation.statuses.values())),
@@ -139,8 +139,24 @@ def _describe_progress(observation: Observation) -> list[str]:
     waiting = [s.reason for s in statuses if s.state == State.SUBMITTED and s.reason]
     if waiting and not observation.count(State.RUNNING):
         lines.append(f"waiting: {statistics.mode(waiting)}")
+    continued = [s.continued_from["epoch"] for s in statuses if s.continued_from]
+    if continued:
+        first, last = min(continued), max(continued)
+        span = f"{first}" if first == last else f"{first}-{last}"
+        lines.append(f"continued: {_count(len(continued))} beyond epoch {span}")
+    lines += _describe_recoveries(statuses)
     if held := len(observation.names_held()):
         lines.append(f"held:    {_count(held)} until the cluster has room for more of your jobs")
+    return lines
+
+
+def _describe_recoveries(statuses: Sequence[RunStatus]) -> list[str]:
+    """What was done about divergences that ended no run (`on_divergence`)."""
+    lines = []
+    if skipped := [s.skipped_steps for s in statuses if s.skipped_steps]:
+        lines.append(f"skipped steps: {sum(skipped)}, in {_count(len(skipped))}")
+    if rollbacks := [s.rollbacks for s in statuses if s.rollbacks]:
+        lines.append(f"rollbacks: {sum(rollbacks)}, in {_count(len(rollbacks))}")
     return lines
 
 

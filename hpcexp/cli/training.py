@@ -24,8 +24,12 @@ def train(
     jobs: int | None,
     as_json: bool,
     resources: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Submit or train the runs that `choose` names, and say what became of them."""
+    """Submit or train the runs that `choose` names, and say what became of them.
+
+    `details` are added to what is printed as JSON.
+    """
     from hpcexp.cli.progress import ProgressDisplay
     from hpcexp.launch.executor import LaunchOptions
     from hpcexp.launch.submit import Wish, submit_runs
@@ -39,10 +43,17 @@ def train(
             handed = submit_runs(experiment, choose, replace(wish, options=options))
     else:
         handed = submit_runs(experiment, choose, wish)
-    _report(experiment, handed, executor=executor, as_json=as_json)
+    _report(experiment, handed, executor=executor, as_json=as_json, details=details or {})
 
 
-def _report(experiment: ExperimentDir, handed: Handed, *, executor: str, as_json: bool) -> None:
+def _report(
+    experiment: ExperimentDir,
+    handed: Handed,
+    *,
+    executor: str,
+    as_json: bool,
+    details: Mapping[str, Any],
+) -> None:
     from hpcexp.cli.outcome import describe_outcome, describe_submission, find_exit_code
     from hpcexp.launch.executors import EXECUTORS
 
@@ -56,6 +67,7 @@ def _report(experiment: ExperimentDir, handed: Handed, *, executor: str, as_json
                 "runs": names,
                 "jobs": jobs,
                 "num_held": handed.num_held,
+                **details,
             }
         )
     elif not names and not handed.submissions:

@@ -24,6 +24,8 @@ def explain_silence(
     if place is None:
         return _settle(status, reason="it was never handed to a job")
     submission, index = place
+    if _goes_on_since(submission, status):
+        return _settle(status, reason="to go on with a longer budget; not handed to a job yet")
     if submission.executor != "slurm":
         return _explain_local(status, submission)
     job = answer.live.get((submission.job_name, index))
@@ -45,6 +47,12 @@ def explain_silence(
     if not obstacle:
         return explained
     return explained.explain(reason=f"{explained.reason}; not started again: {obstacle}")
+
+
+def _goes_on_since(submission: Submission, status: RunStatus) -> bool:
+    """Whether a run was extended after it had ended: its last job says nothing about it then."""
+    is_extended = status.state == State.PENDING and status.continued_from is not None
+    return is_extended and status.updated > submission.created
 
 
 def _explain_local(status: RunStatus, submission: Submission) -> RunStatus:

@@ -34,6 +34,9 @@ def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
         primary_metric=dataclasses.asdict(load_primary_metric(template.workload)),
         profile=template.profile,
         overrides=template.overrides,
+        zips=[{axis: list(v) for axis, v in zipped.items()} for zipped in template.zips],
+        named={name: dict(own) for name, own in template.named.items()},
+        derive=dict(template.derive),
         configs={
             group.name: locate_warm_start(
                 template.config_for(group), rand_inits=template.rand_inits

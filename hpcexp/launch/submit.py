@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,8 @@ from hpcexp.launch.executor import LaunchOptions
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.local import describe_driver
 from hpcexp.launch.plan import make_bundles
-from hpcexp.store.experiment import Plan, read_plan
+from hpcexp.store.experiment import Plan
+from hpcexp.store.extending import finish_extensions
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.locks import LockedError, locked
 from hpcexp.store.submissions import (
@@ -67,7 +68,7 @@ def submit_runs(
     place = EXECUTORS[wish.executor]
     with submitting(experiment):
         settle_all(experiment)
-        plan = read_plan(experiment)
+        plan = finish_extensions(experiment)
         submitted = place.submit_held(experiment, read_resources(plan))
         run_names = tuple(choose())
         resources = read_resources(plan, changes=wish.resources)
@@ -110,13 +111,18 @@ def submitting(experiment: ExperimentDir, *, timeout_s: float | None = None) -> 
 
     Raises HpcexpError where another command holds it for long.
     """
-    experiment.jobs_dir.mkdir(exist_ok=True)
     wait_s = LOCK_TIMEOUT_S if timeout_s is None else timeout_s
-    try:
-        with locked(experiment.submission_lock_path, timeout_s=wait_s):
-            yield
-    except LockedError as error:
-        raise HpcexpError(
-            f"{experiment.name}: another hpcexp command is submitting or cancelling its runs; "
-            "try again in a minute"
-        ) from error
+    with ExitStack() as stack:
+        try:
+            experiment.jobs_dir.mkdir(exist_ok=True)
+            stack.enter_context(locked(experiment.submission_lock_path, timeout_s=wait_s))
+        except LockedError as error:
+            raise HpcexpError(
+                f"{experiment.name}: another hpcexp command is submitting or cancelling its runs; "
+                "try again in a minute"
+            ) from error
+        except OSError as error:
+            raise HpcexpError(
+                f"{experiment.jobs_dir}: cannot be written ({error.strerror}); nothing was changed"
+            ) from error
+        yield

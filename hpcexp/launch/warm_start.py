@@ -21,11 +21,12 @@ def locate_warm_start(config: Mapping[str, Any], *, rand_inits: int) -> dict[str
         return dict(config)
     path = Path(settings["run"]).absolute()
     for rand_init in range(rand_inits):
-        _check_source(str(path), rand_init)
+        check_source(str(path), rand_init)
     return {**config, "warm_start": {**settings, "run": str(path)}}
 
 
-def _check_source(path: str, rand_init: int) -> None:
+def check_source(path: str, rand_init: int) -> None:
+    """Raise UsageError where the run that an initialisation starts from is not there."""
     try:
         run_dir = RunDir(Path(path.format(rand_init=rand_init)))
     except (KeyError, IndexError, ValueError) as error:

@@ -9,13 +9,14 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.store.extension import Extension, build_extension
 from hpcexp.store.files import build_record, read_json, read_record, write_json, write_text
 from hpcexp.store.layout import (
     FORMAT,
@@ -56,7 +57,8 @@ class Plan:
     `params` are the resolved hyperparameters that all groups share, `resources` those of
     one job, `notify` says whom to tell at the end. `primary_metric` is what runs are judged by,
     as the workload declared it at launch: a later change of mind must not judge old
-    experiments anew.
+    experiments anew. `grid`, `zips`, `named` groups and `derive` are the template's, for those
+    who add groups. What `extensions` added is part of all the other fields.
     """
 
     name: str
@@ -73,7 +75,18 @@ class Plan:
     notify: Mapping[str, Any] = field(default_factory=dict)
     profile: str | None = None
     overrides: tuple[str, ...] = ()
+    zips: Sequence[Mapping[str, Sequence[Any]]] = ()
+    named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    derive: Mapping[str, str] = field(default_factory=dict)
+    extensions: tuple[Extension, ...] = ()
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+
+    def list_members(self) -> dict[str, list[PlannedRun]]:
+        """The runs of each group, in the plan's order."""
+        members: dict[str, list[PlannedRun]] = {group.name: [] for group in self.groups}
+        for run in self.runs:
+            members[run.group].append(run)
+        return members
 
 
 def create_experiment(
@@ -82,12 +95,14 @@ def create_experiment(
     *,
     sources: Sequence[tuple[Path, str]],
     provenance: Provenance,
+    add: Callable[[ExperimentDir], object] = lambda _: None,
 ) -> ExperimentDir:
     """Make the directory of a new experiment, all at once.
 
     It is written aside and renamed, so that it exists whole or not at all. A name that is
     taken (two launches within a second) is never shared: the second waits for the next one.
-    `plan.configs` maps each group's name to its full configuration.
+    `plan.configs` maps each group's name to its full configuration. `add` puts more into the
+    directory before it has its name.
 
     Raises UsageError where the directory cannot be written, HpcexpError where that fails
     half-way (a full disk): nothing is kept then.
@@ -101,12 +116,13 @@ def create_experiment(
             "choose a directory with --experiments-dir"
         ) from error
     try:
-        _write_plan(aside, plan)
+        write_plan(aside, plan)
         _write_sources(aside, sources)
         write_provenance(aside, provenance)
+        add(aside)
         start_summary(aside)
         for run in plan.runs:
-            _write_run(aside.run(run.name), plan, run)
+            write_run(aside.run(run.name), plan, run)
         return _rename_exclusively(aside, experiments_dir, plan.name)
     except BaseException as error:
         shutil.rmtree(aside.path, ignore_errors=True)
@@ -136,7 +152,8 @@ def _rename_exclusively(aside: ExperimentDir, experiments_dir: Path, name: str) 
             return final
 
 
-def _write_plan(experiment: ExperimentDir, plan: Plan) -> None:
+def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
+    """Write or replace the plan; configurations have their place in the runs."""
     values = dataclasses.asdict(plan)
     del values["configs"]
     write_json(experiment.plan_path, values)
@@ -150,7 +167,7 @@ def _write_sources(experiment: ExperimentDir, sources: Sequence[tuple[Path, str]
         write_text(experiment.template_dir / name, text)
 
 
-def _write_run(run_dir: RunDir, plan: Plan, run: PlannedRun) -> None:
+def write_run(run_dir: RunDir, plan: Plan, run: PlannedRun) -> None:
     """A run's first files; plain writes, since the directory is not in its place yet."""
     run_dir.path.mkdir()
     config = {
@@ -184,6 +201,7 @@ def read_plan(experiment: ExperimentDir) -> Plan:
         groups=tuple(build_record(group, PlannedGroup, path=path) for group in plan.groups),
         runs=tuple(build_record(run, PlannedRun, path=path) for run in plan.runs),
         overrides=tuple(plan.overrides),
+        extensions=tuple(build_extension(e, path=path) for e in plan.extensions),
     )
 
 

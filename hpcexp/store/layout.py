@@ -6,6 +6,7 @@
   summary.jsonl            the statuses of all runs, so that nobody has to open them one by one
   template/                the template as it was, with those that it extends
   provenance/              commit, uncommitted changes, packages, command, machine
+  code/                    the code that its jobs run, as it was at launch
   jobs/                    one record per submission, submitit's files, job logs
   runs/rnn_width=48_rand_1/
     config.json            all hyperparameters of the run, defaults included
@@ -15,6 +16,8 @@
     checkpoints/           the last two
     logs/attempt_1.log
     kept/epoch_000500.pt   parameters of an epoch (keep_every)
+    divergence.json        where the first value was not finite, for people
+    forensics.pt           what `hpcexp replay` runs that step again from
     inspection/            what the run showed of itself while it trained
   plots/                   figures, and the table beside each
   eval/last/               what `hpcexp eval` found in the last (best, ...) parameters
@@ -111,6 +114,16 @@ class RunDir:
         return {int(path.stem.removeprefix("epoch_")): path for path in paths}
 
     @property
+    def divergence_path(self) -> Path:
+        """What is known of a step that diverged, for people."""
+        return self.path / "divergence.json"
+
+    @property
+    def forensics_path(self) -> Path:
+        """The state before that step, and what it read."""
+        return self.path / "forensics.pt"
+
+    @property
     def inspection_dir(self) -> Path:
         """Pictures and tables that the run makes while it trains."""
         return self.path / "inspection"
@@ -173,6 +186,12 @@ class ExperimentDir:
         """Where people find it: its directory, or its archive."""
         return self.archive or self.path
 
+    def locate(self, path: Path) -> str:
+        """Where people find a file of it: its path, or the archive and its place in that."""
+        if self.archive is None:
+            return str(path)
+        return f"{self.archive}: {path.relative_to(self.path)}"
+
     @property
     def name(self) -> str:
         """The directory's name, with the time of launch."""
@@ -217,6 +236,20 @@ class ExperimentDir:
     def provenance_dir(self) -> Path:
         """Where the experiment came from."""
         return self.path / "provenance"
+
+    @property
+    def code_dir(self) -> Path:
+        """The code that its jobs run, as it was at launch."""
+        return self.path / "code"
+
+    @property
+    def snapshot_path(self) -> Path:
+        """What `code_dir` holds, and what was left out."""
+        return self.provenance_dir / "snapshot.json"
+
+    def extension_provenance_dir(self, number: int) -> Path:
+        """Where an extension came from."""
+        return self.provenance_dir / f"extension_{number:03d}"
 
     @property
     def runs_dir(self) -> Path:

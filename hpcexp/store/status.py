@@ -59,8 +59,10 @@ class RunStatus:
 
     `reason` is in words. `hint` is what a user may do about it. Times are in seconds since
     1970 (UTC). `metrics` are the newest values of the validation set, `machine` what must be
-    equal for equal bits: device, number of threads, torch's version. `begun_step` is where the
+    equal for equal bits: device, threads, torch's version, code. `begun_step` is where the
     attempt began, `deaths` how many attempts before it died without a word and got no further.
+    `continued_from` is the step and the epoch where it had ended before its budget was raised.
+    `skipped_steps` were left out and `rollbacks` made because they diverged (`on_divergence`).
     """
 
     state: State = State.PENDING
@@ -82,6 +84,9 @@ class RunStatus:
     machine: Mapping[str, Any] = field(default_factory=dict)
     begun_step: int = 0
     deaths: int = 0
+    continued_from: Mapping[str, int] | None = None
+    skipped_steps: int = 0
+    rollbacks: int = 0
 
     def replace(self, **changes: Any) -> RunStatus:
         """A copy with changes, updated now."""

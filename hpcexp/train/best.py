@@ -31,21 +31,43 @@ class BestParameters:
                     f"keep_best: no such metric: {metric}; there are: {', '.join(columns)}"
                 )
 
-    def update(self, values: Mapping[str, Tensor], state: TrainState, *, epoch: int) -> None:
-        """Keep the state where a value is less than the best so far; NaN never is."""
+    def update(
+        self, values: Mapping[str, Tensor], state: TrainState, *, epoch: int, step: int
+    ) -> None:
+        """Keep the state where a value is less than the best so far; NaN never is.
+
+        A run that has diverged, which may not have been noticed yet, keeps nothing.
+        """
         for metric in self.metrics:
             value = values[metric].to(torch.float64)
             if metric not in self.kept:
                 self.kept[metric] = _start(state, like=value)
-            self.kept[metric] = _keep(self.kept[metric], value, state, epoch=epoch)
+            kept = self.kept[metric]
+            self.kept[metric] = _keep(kept, value, state, epoch=epoch, step=step)
 
     def pack(self) -> dict[str, Any]:
         """What a checkpoint keeps: nested dictionaries of tensors."""
-        return self.kept
+        return dict(self.kept)
 
     def unpack(self, packed: dict[str, Any]) -> None:
         """Take up what a checkpoint kept."""
         self.kept = packed
+
+
+def name_evaluated(
+    metrics: Mapping[str, Tensor],
+    schedule: Mapping[str, float | list[float]],
+    loss_names: Sequence[str],
+) -> dict[str, Tensor]:
+    """The columns of an evaluation, still on the device: `loss`, `loss.NAME` and metrics."""
+    weights = schedule["loss_weights"]
+    assert isinstance(weights, list)
+    products = [w * metrics[name] for w, name in zip(weights, loss_names, strict=True)]
+    return {
+        **metrics,
+        "loss": torch.stack(products).sum(),
+        **{f"loss.{name}": metrics[name] for name in loss_names},
+    }
 
 
 def _start(state: TrainState, *, like: Tensor) -> dict[str, Any]:
@@ -58,8 +80,10 @@ def _start(state: TrainState, *, like: Tensor) -> dict[str, Any]:
     }
 
 
-def _keep(kept: dict[str, Any], value: Tensor, state: TrainState, *, epoch: int) -> dict[str, Any]:
-    is_better = value < kept["value"]
+def _keep(
+    kept: dict[str, Any], value: Tensor, state: TrainState, *, epoch: int, step: int
+) -> dict[str, Any]:
+    is_better = (value < kept["value"]) & state.alive
 
     def choose(new: Tensor, old: Tensor) -> Tensor:
         return torch.where(is_better, new, old)
@@ -67,7 +91,8 @@ def _keep(kept: dict[str, Any], value: Tensor, state: TrainState, *, epoch: int)
     return {
         "value": choose(value, kept["value"]),
         "epoch": choose(torch.full_like(state.step, epoch), kept["epoch"]),
-        "step": choose(state.step, kept["step"]),
+        # Not `state.step`: that counts updates, which are less than steps where some were skipped.
+        "step": choose(torch.full_like(state.step, step), kept["step"]),
         "parameters": {k: choose(v, kept["parameters"][k]) for k, v in state.parameters.items()},
         "buffers": {k: choose(v, kept["buffers"][k]) for k, v in state.buffers.items()},
     }

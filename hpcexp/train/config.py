@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from hpcexp.train.budget import find_budget_readers
+from hpcexp.train.divergence import OnDivergence, StopAtDivergence
 from hpcexp.train.hyperparameters import Hyperparameters
 from hpcexp.train.rates import LearningRateSchedule, PlateauDecay
 from hpcexp.train.stopping import StopAfterHours, StopRule
@@ -45,8 +47,13 @@ class TrainConfig(Hyperparameters):
     grad_explosion: float | None = Field(
         default=None,
         gt=0,
-        description="A gradient whose norm (before clipping) is larger ends the run as diverged; "
-        "null lets it pass.",
+        description="A gradient whose norm (before clipping) is larger is a divergence; null lets "
+        "it pass.",
+    )
+    on_divergence: OnDivergence = Field(
+        default=StopAtDivergence(),
+        description="At a value that is not finite, or a gradient above grad_explosion: stop, "
+        "skip the step, or rollback to an earlier state with a smaller learning rate.",
     )
     stop: Annotated[tuple[StopRule, ...], Field(strict=False)] = Field(
         default=(), description="Rules that end a run early; the first that holds does."
@@ -117,6 +124,19 @@ class TrainConfig(Hyperparameters):
     def num_steps(self) -> int:
         """Optimiser steps of the whole run."""
         return self.max_step or self.max_epoch * self.steps_per_epoch
+
+    @property
+    def ends_on_evaluation(self) -> bool:
+        """Whether the last step ends an epoch that is evaluated whatever the budget is."""
+        epoch, rest = divmod(self.num_steps, self.steps_per_epoch)
+        return rest == 0 and epoch % self.eval_every == 0
+
+    def list_budget_dependents(self) -> tuple[str, ...]:
+        """Hyperparameters, by dotted name, with which a longer budget would be another training.
+
+        Without any, a run of a longer budget begins with the very steps of this one.
+        """
+        return find_budget_readers(self)
 
     @property
     def num_epochs(self) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,13 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from hpcexp.errors import HpcexpError, SupersededError
-from hpcexp.train.best import BestParameters
+from hpcexp.train.best import BestParameters, name_evaluated
+from hpcexp.train.continuation import BEFORE_END, undo_end
 from hpcexp.train.control import Controller
+from hpcexp.train.forensics_record import FailedStep, look_into
 from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, make_block
-from hpcexp.train.recorder import EpochRecorder
+from hpcexp.train.recorder import Divergence, EpochRecorder
+from hpcexp.train.recovery import Recovery
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import Checkpoint, Progress, Sink
-from hpcexp.train.step import StepFunction, TrainState
+from hpcexp.train.step import StepFunction, StepInputs, TrainState
 from hpcexp.train.workload import Workload
 
 logger = logging.getLogger("hpcexp.worker")
@@ -98,10 +101,13 @@ class _Fit:
         self.data = {split: self._move(data) for split, data in workload.load_data().items()}
         self.state: TrainState = self.step_function.init_state()
         self.step = 0
+        self.best_before_end: dict[str, Any] = {}
+        self.before_end: dict[str, Any] = {}
         self.recorder = EpochRecorder(workload)
         self.block: tuple[int, InputBlock] | None = None
         self.controller = Controller(self.config, clock=self.options.clock)
         self.controller.check_columns(self.recorder.columns)
+        self.recovery = Recovery(self.config)
         self.best = BestParameters(self.config.keep_best)
         self.best.check_columns(
             ("loss", *(f"loss.{n}" for n in workload.loss_names), *workload.metric_names)
@@ -111,6 +117,7 @@ class _Fit:
         self._restore()
         now = self.options.clock()
         self.last_checkpoint, self.last_read_back = now, now
+        self._keep_point()
         # There is a reason already where a run was stopped, and killed before it could say so.
         while self.step < self.config.num_steps and not self.controller.stop_reason:
             if reason := self.sink.interruption():
@@ -118,6 +125,7 @@ class _Fit:
             self._train_one_step()
             if self._read_back_is_due() and (reason := self._read_back()):
                 return self._end("diverged", reason)
+            self._keep_point()
             if self.options.clock() - self.last_checkpoint >= self.options.checkpoint_every_s:
                 if reason := self._read_back():
                     return self._end("diverged", reason)
@@ -127,7 +135,17 @@ class _Fit:
         return self._end("completed")
 
     def _train_one_step(self) -> None:
-        index, offset = divmod(self.step, STEPS_PER_BLOCK)
+        inputs, _ = self._make_inputs(self.step)
+        self.state, record = self.step_function(self.state, inputs)
+        lr = self.config.compute_lr(self.step) * self._lr_factor()
+        self.recorder.add_step(record, schedule={**self.workload.schedule(self.step), "lr": lr})
+        self.step += 1
+        if self._ends_epoch():
+            self._finish_epoch()
+
+    def _make_inputs(self, step: int) -> tuple[StepInputs, Tensor]:
+        """What a step reads, and the indices of its samples in the training set."""
+        index, offset = divmod(step, STEPS_PER_BLOCK)
         if self.block is None or self.block[0] != index:
             made = make_block(
                 self.workload,
@@ -137,26 +155,27 @@ class _Fit:
                 dtype=self.dtype,
             )
             self.block = (index, made)
-        inputs = self.block[1].select(offset, self.data["train"])
-        factor = self.controller.lr_factor
-        if factor != 1.0:
-            inputs = inputs.scale("lr", factor)
-        self.state, record = self.step_function(self.state, inputs)
-        lr = self.config.compute_lr(self.step) * factor
-        self.recorder.add_step(record, schedule={**self.workload.schedule(self.step), "lr": lr})
-        self.step += 1
-        if self._ends_epoch():
-            self._finish_epoch()
+        block = self.block[1]
+        inputs, factor = block.select(offset, self.data["train"]), self._lr_factor()
+        return inputs.scale("lr", factor) if factor != 1.0 else inputs, block.indices_SB[offset]
+
+    def _lr_factor(self) -> float:
+        return self.controller.lr_factor * self.recovery.lr_factor
 
     def _finish_epoch(self) -> None:
         epoch, keep_every = self._epoch(), self.config.keep_every
         if self._evaluation_is_due():
+            self.best_before_end = self.best.pack()
             self._evaluate()
-        if keep_every is not None and epoch % keep_every == 0:
+        inspect, every = self.options.inspect, self.options.inspect_every
+        is_kept = keep_every is not None and epoch % keep_every == 0
+        is_inspected = inspect is not None and every is not None and epoch % every == 0
+        if (is_kept or is_inspected) and not self.state.alive:
+            return  # it has diverged: this is the state of an earlier step
+        if is_kept:
             kept = {"parameters": self.state.parameters, "buffers": self.state.buffers}
             self.sink.keep_parameters({**kept, "epoch": epoch, "step": self.step}, epoch=epoch)
-        inspect, every = self.options.inspect, self.options.inspect_every
-        if inspect is not None and every is not None and epoch % every == 0:
+        if inspect is not None and is_inspected:
             self._load_evaluated_model()
             try:
                 inspect(self.evaluated_model, epoch)
@@ -185,8 +204,8 @@ class _Fit:
             metrics, epoch=self._epoch(), step=self.step, schedule=schedule
         )
         if self.config.keep_best:
-            values = _name_values(metrics, schedule, self.workload.loss_names)
-            self.best.update(values, self.state, epoch=self._epoch())
+            values = name_evaluated(metrics, schedule, self.workload.loss_names)
+            self.best.update(values, self.state, epoch=self._epoch(), step=self.step)
 
     def _load_evaluated_model(self) -> None:
         model, state = self.evaluated_model, self.state
@@ -197,22 +216,105 @@ class _Fit:
     def _read_back_is_due(self) -> bool:
         if self.controller.is_active and self._ends_epoch():
             return True
+        if self.step == self.config.num_steps or self._point_is_due():
+            return True
+        if self.recovery.is_wary(self.step):
+            return True
         waited = self.options.clock() - self.last_read_back
         return self.step % STEPS_PER_BLOCK == 0 or waited >= self.options.read_back_every_s
 
     def _read_back(self) -> str:
-        """Send what was recorded to the sink; says what diverged, if something did."""
-        rows, reason = self.recorder.read_back(is_last=self.step == self.config.num_steps)
-        if reason:
-            self.step = int(self.state.step.item())
+        """Send what was recorded to the sink; says what diverged, if that ends the run."""
+        reason = ""
+        while (found := self.recorder.read_back()) is not None:
+            reason = self._handle_divergence(found)
+        ends = bool(reason) or self.step == self.config.num_steps
+        if ends and not reason and not self.config.ends_on_evaluation:
+            self._note_end()
+        rows = self.recorder.take_rows(ends=ends)
         self.sink.record(rows, self._progress())
         self.controller.observe(rows)
         self.last_read_back = self.options.clock()
         return reason
 
+    def _handle_divergence(self, found: Divergence) -> str:
+        """Go on as the config wants it; says what diverged if the run ends there."""
+        self.step = found.step
+        action, said = self.recovery.decide(found.step), [found.reason]
+        if self.recovery.is_first or action == "stop":
+            inputs, indices = self._make_inputs(found.step)
+            failed = FailedStep(found, self.state, inputs, indices, self.workload.loss_names)
+            said.append(look_into(failed, self.step_function, self.sink, action=action))
+        if action == "stop":
+            said.append(self.recovery.explain_end(found.step))
+        reason = "; ".join(filter(None, said))
+        self.recovery.note(action, step=found.step)
+        if action == "stop":
+            return reason
+        if action == "skip":
+            count = self.recovery.num_skipped
+            if count.bit_count() == 1:  # 1, 2, 4, 8, ...: a line for each might fill the disk
+                logger.warning("%s: the step is left out (%d so far)", reason, count)
+            self._skip()
+        else:
+            self._roll_back(reason)
+        return ""
+
+    def _skip(self) -> None:
+        self.state = self.state._replace(alive=torch.ones_like(self.state.alive))
+        self.recorder.leave_out(self.step)
+        self.step += 1
+        if self._ends_epoch():
+            self._finish_epoch()
+
+    def _point_is_due(self) -> bool:
+        steps_per_epoch = self.config.steps_per_epoch
+        return self.recovery.needs_point(self.step, steps_per_epoch=steps_per_epoch)
+
+    def _keep_point(self) -> None:
+        """Keep the state to go back to, where that is due; all rows up to it are recorded."""
+        if not self._point_is_due():
+            return
+        if self.step == 0:
+            self._read_back()  # what the untrained model reaches
+        parameters = self.state.parameters.values()
+        # An update may overflow, and show in the next step only.
+        if torch.stack([torch.isfinite(tensor).all() for tensor in parameters]).all():
+            self.recovery.point = self._pack()
+
+    def _roll_back(self, reason: str) -> None:
+        point = self.recovery.point
+        assert point is not None
+        # The clock goes on: what is abandoned was trained as well.
+        controller = point["controller"] | {"trained_s": self.controller.pack()["trained_s"]}
+        self._take_up({**point, "controller": controller})
+        factor = self.recovery.lr_factor
+        logger.warning(
+            "%s: back to step %d, with %g times the learning rate", reason, self.step, factor
+        )
+        packed = {**self._pack(), "recovery": self.recovery.pack()}
+        self.sink.rewind(packed, step=self.step, epoch=self._epoch())
+        self.last_checkpoint = self.options.clock()
+
+    def _note_end(self) -> None:
+        """Remember what a longer run would have had here, before the last rows are made."""
+        if len(records := self.recorder.copy_last_epoch()):
+            self.before_end = {
+                "epoch_records": records,
+                "controller": self.controller.pack(),
+                "best": self.best_before_end,
+            }
+
     def _progress(self) -> Progress:
-        epoch = self.step // self.config.steps_per_epoch
-        return Progress(epoch, self.config.num_epochs, self.step, self.config.num_steps)
+        epoch, recovery = self.step // self.config.steps_per_epoch, self.recovery
+        return Progress(
+            epoch,
+            self.config.num_epochs,
+            self.step,
+            self.config.num_steps,
+            skipped_steps=recovery.num_skipped,
+            rollbacks=recovery.num_rollbacks,
+        )
 
     def _end(self, outcome: Outcome, reason: str = "") -> FitResult:
         if outcome != "diverged" and (diverged := self._read_back()):
@@ -221,7 +323,15 @@ class _Fit:
         return FitResult(outcome, self.step, self._epoch(), reason)
 
     def _save_checkpoint(self) -> None:
-        checkpoint: Checkpoint = {
+        checkpoint = {**self._pack(), "recovery": self.recovery.pack()}
+        if self.before_end and self.step == self.config.num_steps:
+            checkpoint[BEFORE_END] = self.before_end
+        self.sink.save_checkpoint(checkpoint, step=self.step)
+        self.last_checkpoint = self.options.clock()
+
+    def _pack(self) -> Checkpoint:
+        """Everything that goes on, but for what was done about divergences."""
+        return {
             "state": self.state._asdict(),
             "step": self.step,
             "epoch_records": self.recorder.pending(),
@@ -229,22 +339,29 @@ class _Fit:
             "best": self.best.pack(),
             **self._origin(),
         }
-        self.sink.save_checkpoint(checkpoint, step=self.step)
-        self.last_checkpoint = self.options.clock()
 
     def _restore(self) -> None:
-        checkpoint = self.sink.load_checkpoint()
+        checkpoint, resume_step = self.sink.load_checkpoint(), None
         if checkpoint is not None:
             self._check_origin(checkpoint)
-            self.state = TrainState(**_move_tree(checkpoint["state"], self.options.device))
-            self.step = checkpoint["step"]
-            self.recorder.resume(checkpoint["epoch_records"], step=self.step)
-            self.controller.unpack(checkpoint["controller"])
-            self.best.unpack(_move_tree(checkpoint["best"], self.options.device))
-        resume_step = None if checkpoint is None else self.step
+            checkpoint, resume_step = undo_end(checkpoint, num_steps=self.config.num_steps)
+            self.before_end = checkpoint.get(BEFORE_END, {})
+            if "recovery" in checkpoint:  # those of older versions have none
+                self.recovery.unpack(checkpoint["recovery"])
+            self._take_up(checkpoint)
         self.sink.start(self.recorder.columns, resume_step=resume_step)
         if checkpoint is None:
             self._evaluate()  # what an untrained model reaches
+        elif resume_step != self.step:
+            self._read_back()  # the row of an epoch whose end was undone
+
+    def _take_up(self, checkpoint: Checkpoint) -> None:
+        self.state = TrainState(**_move_tree(checkpoint["state"], self.options.device))
+        self.step = checkpoint["step"]
+        self.controller.unpack(checkpoint["controller"])
+        lr = self.config.compute_lr(max(self.step - 1, 0)) * self._lr_factor()
+        self.recorder.resume(checkpoint["epoch_records"], step=self.step, lr=lr)
+        self.best.unpack(_move_tree(checkpoint["best"], self.options.device))
 
     def _check_origin(self, checkpoint: Checkpoint) -> None:
         """A run that went on with other random numbers would look like one that did not."""
@@ -267,22 +384,6 @@ class _Fit:
             k: v.to(self.options.device, self.dtype if v.is_floating_point() else None)
             for k, v in data.items()
         }
-
-
-def _name_values(
-    metrics: Mapping[str, Tensor],
-    schedule: Mapping[str, float | list[float]],
-    loss_names: Sequence[str],
-) -> dict[str, Tensor]:
-    """The columns of an evaluation, still on the device: `loss`, `loss.NAME` and metrics."""
-    weights = schedule["loss_weights"]
-    assert isinstance(weights, list)
-    products = [w * metrics[name] for w, name in zip(weights, loss_names, strict=True)]
-    return {
-        **metrics,
-        "loss": torch.stack(products).sum(),
-        **{f"loss.{name}": metrics[name] for name in loss_names},
-    }
 
 
 def _move_tree(tree: dict[str, object], device: torch.device) -> dict[str, Any]:

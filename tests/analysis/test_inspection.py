@@ -21,6 +21,7 @@ from hpcexp.analysis.inspection import (
 )
 from hpcexp.errors import HpcexpError
 from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
+from hpcexp.store.extension import Extension
 from hpcexp.store.layout import EvalDir, ExperimentDir
 from hpcexp.store.status import State
 from hpcexp.worker.inspection.evaluate import EvalReport, LookedInto
@@ -221,6 +222,23 @@ def test_rows_of_other_parameters_or_another_experiment_do_not_mix(tmp_path: Pat
     for other in others:
         assert read_earlier(path, other) == {}
     assert list(read_earlier(path, report)) == ["width=4_rand_0", "width=4_rand_1"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "ended_at", "expected"),
+    [(Choice("last"), 9, False), (Choice("last"), 8, True), (Choice(3), 9, True)],
+)
+def test_what_a_run_had_before_it_was_made_longer_is_final_no_more(
+    tmp_path: Path, choice: Choice, ended_at: int, expected: bool
+) -> None:
+    path = tmp_path / "encoder.csv"
+    report = make_report({"4": [0.1, 0.2]}, choice=choice)
+    save(report, path)
+    continued = {"width=4_rand_0": {"step": ended_at, "epoch": 3, "num_steps": 18, "num_epochs": 6}}
+    extension = Extension(1, "", "hpcexp extend", "someone", None, continued=continued)
+    longer = replace(report, plan=replace(report.plan, extensions=(extension,)))
+    found = [row["is_final"] for row in read_earlier(path, longer).values()]
+    assert found == [expected, True]
 
 
 @pytest.mark.parametrize("content", ["", "rubbish", "run,epoch\na,b\n", "\0\xff"])

@@ -19,6 +19,7 @@ from hpcexp.store.experiment import (
     read_plan,
     read_run_config,
 )
+from hpcexp.store.extension import Extension
 from hpcexp.store.find import list_experiments
 from hpcexp.store.layout import FORMAT, TIMESTAMP, UNFINISHED_PREFIX, ExperimentDir
 from hpcexp.store.status import RunStatus, State, read_status
@@ -58,12 +59,39 @@ create_experiment(experiments_dir, plan, sources=Sources(), provenance=PROVENANC
 # ------------------------------------------------------------------------ what is written
 
 
-def test_a_plan_comes_back_as_it_was_made(experiment: ExperimentDir, plan: Plan) -> None:
-    assert read_plan(experiment) == dataclasses.replace(plan, configs={})
+def fill(plan: Plan) -> Plan:
+    """The plan with what its template has nothing of."""
+    extension = Extension(
+        number=1,
+        created="2022-12-14T10:00:00+00:00",
+        command="hpcexp extend",
+        user="someone",
+        commit="0123abc",
+        groups=("lr=0.1",),
+        runs=("lr=0.1_rand_0",),
+        budget={"max_epoch": 9},
+        former_budget={"lr=0.1": {"max_epoch": 2, "max_step": None}},
+        continued={"lr=0.1_rand_0": {"step": 10, "epoch": 2, "num_steps": 45, "num_epochs": 9}},
+    )
+    return dataclasses.replace(
+        plan,
+        zips=[{"lr": [0.1, 0.2]}],
+        named={"small": {"batch_size": 2}},
+        derive={"latent_dim": "rnn_width // 2"},
+        extensions=(extension,),
+    )
+
+
+def test_a_plan_comes_back_as_it_was_made(experiments_dir: Path, plan: Plan) -> None:
+    full = fill(plan)
+    experiment = create_experiment(experiments_dir, full, sources=[], provenance=PROVENANCE)
+    assert read_plan(experiment) == dataclasses.replace(full, configs={})
 
 
 def test_every_field_of_the_plan_above_is_filled(plan: Plan) -> None:
-    assert [name for name, value in vars(plan).items() if not value] == []
+    full = fill(plan)
+    assert [name for name, value in vars(full).items() if not value] == []
+    assert [name for name, value in vars(full.extensions[0]).items() if not value] == []
     assert (plan.profile, plan.overrides) == ("short", ("params.batch_size=4",))
     assert (len(plan.groups), len(plan.runs)) == (4, 8)
 

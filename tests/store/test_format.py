@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpcexp.store.code_tree import LeftOut
 from hpcexp.store.experiment import Plan, RunConfig, read_plan, read_run_config
 from hpcexp.store.find import find_experiment
 from hpcexp.store.git import GitState, UntrackedFile
@@ -18,6 +19,7 @@ from hpcexp.store.layout import FORMAT, ExperimentDir
 from hpcexp.store.metrics import read_last, read_metrics
 from hpcexp.store.ownership import Owner, acquire, read_live_owner
 from hpcexp.store.provenance import Provenance
+from hpcexp.store.snapshot import Root, Snapshot
 from hpcexp.store.status import RunStatus, State, read_status
 from hpcexp.store.submissions import Driver, Submission, read_submissions
 
@@ -111,6 +113,9 @@ def read_section(heading: str) -> str:
         ("`provenance/`", Provenance, ""),
         ("`provenance/`", GitState, "git."),
         ("`provenance/`", UntrackedFile, ""),
+        ("`provenance/`", Snapshot, ""),
+        ("`provenance/`", Root, ""),
+        ("`provenance/`", LeftOut, ""),
         ("`jobs/submission_<n>.json`", Submission, ""),
         ("`jobs/submission_<n>.json`", Driver, ""),
         ("`runs/<run>/config.json`", RunConfig, ""),

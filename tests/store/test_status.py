@@ -29,6 +29,9 @@ FULL = RunStatus(
     machine={"device": "cpu", "num_threads": 1},
     begun_step=9,
     deaths=2,
+    continued_from={"step": 5, "epoch": 1},
+    skipped_steps=4,
+    rollbacks=6,
 )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from hpcexp.train.config import TrainConfig
 from hpcexp.train.metric import Metric
-from hpcexp.train.schedule import Oscillation, Ramp
+from hpcexp.train.schedule import Oscillation, Ramp, count_steps
 from hpcexp.workloads.sps.config.datasets import BounceDataset, Dataset
 from hpcexp.workloads.sps.config.inspection import Inspection
 from hpcexp.workloads.sps.config.losses import (
@@ -291,7 +291,20 @@ class Config(TrainConfig):
     def metric_columns(self) -> Mapping[str, tuple[str, ...]]:
         """Columns of the rows of each split that rules may be about."""
         losses = ("loss", *(f"loss.{name}" for name in self.loss_names))
-        return {"train": (*losses, "grad_norm"), "validate": (*losses, *self.metric_names)}
+        skipped = ("skipped_steps",) if self.on_divergence.kind == "skip" else ()
+        return {
+            "train": (*losses, "grad_norm", *skipped),
+            "validate": (*losses, *self.metric_names),
+        }
+
+    def list_budget_dependents(self) -> tuple[str, ...]:
+        """Also a blend that is not complete at the end, which every evaluation looks ahead to."""
+        found = super().list_budget_dependents()
+        blend = self.image_loss
+        if isinstance(blend, ImageLossBlend) and "image_loss" not in found:
+            complete = count_steps(blend.begin + blend.duration, blend.unit, budget=self)
+            found += ("image_loss",) if complete > self.num_steps else ()
+        return found
 
     @property
     def is_supervised(self) -> bool:
