@@ -181,6 +181,9 @@ class Cluster:
         """A start of a job is over; the controller learns of it when it is up."""
         if generation != job.generation or job.is_over or job.state == "PENDING":
             return
+        if job.ended_generation == generation:
+            return  # it has ended, and the controller, which is down, does not know
+        job.ended_generation = generation
         self._kill_process(job)
         self._note(job, state)
         if not self.is_controller_up:

@@ -73,7 +73,8 @@ class Job:
     """One element of an array.
 
     `state` is the controller's view. `truth` lists what really happened to it, with the time:
-    each start, and each end with its cause.
+    each start, and each end with its cause. `generation` counts its starts, and
+    `ended_generation` is the last that has ended, whether or not the controller knows.
     """
 
     array_id: int
@@ -95,6 +96,7 @@ class Job:
     signals: list[str] = field(default_factory=list)
     truth: list[tuple[float, str]] = field(default_factory=list)
     generation: int = 0
+    ended_generation: int = -1
 
     @property
     def id(self) -> str:
