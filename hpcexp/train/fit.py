@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from hpcexp.train.recovery import Recovery
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import Checkpoint, Progress, Sink
 from hpcexp.train.step import StepFunction, StepInputs, TrainState
-from hpcexp.train.workload import Workload
+from hpcexp.train.workload import ScheduleValues, Workload
 
 logger = logging.getLogger("hpcexp.worker")
 
@@ -77,24 +77,44 @@ def fit(
     on the CPU gives the same numbers, bit for bit, as if it had not been interrupted.
     `initial` are parameters and buffers, by name, that replace the freshly initialised ones.
     """
-    return _Fit(workload, streams, sink, options or FitOptions(), dtype, initial or {}).run()
+    training = Training(
+        workload, streams=streams, sink=sink, options=options, dtype=dtype, initial=initial
+    )
+    steps = training.run()
+    try:
+        next(steps)
+        while True:
+            training.take_step()
+            steps.send(1)
+    except StopIteration as end:
+        result: FitResult = end.value
+        return result
 
 
-class _Fit:
+class Training:
+    """One run that is being trained; who takes its steps is left open.
+
+    `run` decides everything between steps. The steps themselves are taken one at a time by
+    `take_step`, or as a lane of a program that trains several runs (`lanes`), which gives and
+    takes the `state` and reports the steps by `note_steps`. The arguments are those of `fit`.
+    """
+
     def __init__(
         self,
         workload: Workload,
+        *,
         streams: RandomStreams,
         sink: Sink,
-        options: FitOptions,
-        dtype: torch.dtype,
-        initial: Mapping[str, Tensor],
+        options: FitOptions | None = None,
+        dtype: torch.dtype = torch.float32,
+        initial: Mapping[str, Tensor] | None = None,
     ) -> None:
+        options = options or FitOptions()
         self.workload, self.streams, self.sink, self.options = workload, streams, sink, options
         self.config, self.dtype = workload.config, dtype
         with streams.initialising():
             model = workload.build_model()
-        model.load_state_dict(dict(initial), strict=False)
+        model.load_state_dict(dict(initial or {}), strict=False)
         model = model.to(options.device, dtype).train()
         self.step_function = StepFunction(model, self.config.optimizer)
         self.evaluated_model = copy.deepcopy(model).eval()
@@ -113,7 +133,11 @@ class _Fit:
             ("loss", *(f"loss.{n}" for n in workload.loss_names), *workload.metric_names)
         )
 
-    def run(self) -> FitResult:
+    def run(self) -> Generator[int, int, FitResult]:
+        """Train to the end: yields how many steps may follow at most, and is sent how many did.
+
+        None may follow, too: then it looks around for what cannot wait.
+        """
         self._restore()
         now = self.options.clock()
         self.last_checkpoint, self.last_read_back = now, now
@@ -122,7 +146,9 @@ class _Fit:
         while self.step < self.config.num_steps and not self.controller.stop_reason:
             if reason := self.sink.interruption():
                 return self._end("interrupted", reason)
-            self._train_one_step()
+            taken = yield self._count_free_steps()
+            if taken and self._ends_epoch():
+                self._finish_epoch()
             if self._read_back_is_due() and (reason := self._read_back()):
                 return self._end("diverged", reason)
             self._keep_point()
@@ -134,18 +160,23 @@ class _Fit:
             return self._end("stopped", reason)
         return self._end("completed")
 
-    def _train_one_step(self) -> None:
+    def take_step(self) -> None:
+        """Take one step, alone."""
         inputs, _ = self._make_inputs(self.step)
         self.state, record = self.step_function(self.state, inputs)
-        lr = self.config.compute_lr(self.step) * self._lr_factor()
-        self.recorder.add_step(record, schedule={**self.workload.schedule(self.step), "lr": lr})
-        self.step += 1
-        if self._ends_epoch():
-            self._finish_epoch()
+        self.note_steps(record.unsqueeze(0))
 
-    def _make_inputs(self, step: int) -> tuple[StepInputs, Tensor]:
-        """What a step reads, and the indices of its samples in the training set."""
-        index, offset = divmod(step, STEPS_PER_BLOCK)
+    def note_steps(self, records_SC: Tensor) -> None:
+        """Count steps that were taken: their records, (steps, columns), still on the device."""
+        factor = self.lr_factor
+        for record in records_SC.unbind():
+            values = self.get_block().schedules[self.step % STEPS_PER_BLOCK]
+            self.recorder.add_step(record, schedule=_scale_lr(values, factor))
+            self.step += 1
+
+    def get_block(self) -> InputBlock:
+        """What the next step and its neighbours read, made when the first of them is next."""
+        index = self.step // STEPS_PER_BLOCK
         if self.block is None or self.block[0] != index:
             made = make_block(
                 self.workload,
@@ -155,12 +186,27 @@ class _Fit:
                 dtype=self.dtype,
             )
             self.block = (index, made)
-        block = self.block[1]
-        inputs, factor = block.select(offset, self.data["train"]), self._lr_factor()
+        return self.block[1]
+
+    def _make_inputs(self, step: int) -> tuple[StepInputs, Tensor]:
+        """What a step reads, and the indices of its samples in the training set."""
+        assert step == self.step
+        offset, block = step % STEPS_PER_BLOCK, self.get_block()
+        inputs, factor = block.select(offset, self.data["train"]), self.lr_factor
         return inputs.scale("lr", factor) if factor != 1.0 else inputs, block.indices_SB[offset]
 
-    def _lr_factor(self) -> float:
+    @property
+    def lr_factor(self) -> float:
+        """What the learning rate of the schedule is multiplied by, by what happened so far."""
         return self.controller.lr_factor * self.recovery.lr_factor
+
+    def _count_free_steps(self) -> int:
+        """Steps until there may be something to do between them, but for what the clock asks."""
+        if self.recovery.is_wary(self.step):
+            return 1
+        ends = (STEPS_PER_BLOCK, self.config.steps_per_epoch)
+        left = min(every - self.step % every for every in ends)
+        return min(left, self.config.num_steps - self.step)
 
     def _finish_epoch(self) -> None:
         epoch, keep_every = self._epoch(), self.config.keep_every
@@ -359,7 +405,7 @@ class _Fit:
         self.state = TrainState(**_move_tree(checkpoint["state"], self.options.device))
         self.step = checkpoint["step"]
         self.controller.unpack(checkpoint["controller"])
-        lr = self.config.compute_lr(max(self.step - 1, 0)) * self._lr_factor()
+        lr = self.config.compute_lr(max(self.step - 1, 0)) * self.lr_factor
         self.recorder.resume(checkpoint["epoch_records"], step=self.step, lr=lr)
         self.best.unpack(_move_tree(checkpoint["best"], self.options.device))
 
@@ -384,6 +430,12 @@ class _Fit:
             k: v.to(self.options.device, self.dtype if v.is_floating_point() else None)
             for k, v in data.items()
         }
+
+
+def _scale_lr(values: ScheduleValues, factor: float) -> ScheduleValues:
+    lr = values["lr"]
+    assert isinstance(lr, float)
+    return values if factor == 1.0 else {**values, "lr": lr * factor}
 
 
 def _move_tree(tree: dict[str, object], device: torch.device) -> dict[str, Any]:

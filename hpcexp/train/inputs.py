@@ -8,7 +8,7 @@ numbers (a block is drawn from one generator), so it is fixed and never tuned.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,18 +16,22 @@ from torch import Tensor
 
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.step import StepInputs
-from hpcexp.train.workload import Workload
+from hpcexp.train.workload import ScheduleValues, Workload
 
 STEPS_PER_BLOCK = 64
 
 
 @dataclass(frozen=True)
 class InputBlock:
-    """Inputs of consecutive steps; the first dimension of every tensor counts steps."""
+    """Inputs of consecutive steps; the first dimension of every tensor counts steps.
+
+    `schedules` are what rows show of the `values`: the workload's, and the learning rate.
+    """
 
     indices_SB: Tensor
     noise: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
+    schedules: Sequence[ScheduleValues]
 
     def select(self, offset: int, data: Mapping[str, Tensor]) -> StepInputs:
         """Inputs of the step at `offset` in the block."""
@@ -51,6 +55,7 @@ def make_block(
     steps = range(block * STEPS_PER_BLOCK, (block + 1) * STEPS_PER_BLOCK)
     noise = workload.draw(streams, block=block, num_steps=STEPS_PER_BLOCK)
     values = [complete_values(workload, step) for step in steps]
+    shown = (*(name for name in workload.schedule(steps[0]) if name != "lr"), "lr")
 
     def move(tensor: Tensor) -> Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
@@ -61,6 +66,7 @@ def make_block(
         values={
             k: move(torch.tensor([v[k] for v in values], dtype=torch.float64)) for k in values[0]
         },
+        schedules=[{name: given[name] for name in shown} for given in values],
     )
 
 

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from hpcexp.train.sink import Row
-from hpcexp.train.workload import Workload
-
-ScheduleValues = Mapping[str, float | list[float]]
+from hpcexp.train.workload import ScheduleValues, Workload
 
 
 class Evaluation(NamedTuple):

@@ -17,6 +17,7 @@ from hpcexp.train.config import TrainConfig
 from hpcexp.train.seeding import RandomStreams
 
 Batch = Mapping[str, Tensor]
+ScheduleValues = Mapping[str, float | list[float]]
 Objective = Callable[[Batch, Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
 
 
