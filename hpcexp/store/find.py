@@ -20,15 +20,27 @@ class Found:
 
 
 def list_experiments(experiments_dir: Path) -> list[ExperimentDir]:
-    """All experiments of a directory, newest first (their names begin with the time)."""
-    if not experiments_dir.is_dir():
+    """All experiments of a directory, newest first (their names begin with the time).
+
+    Those that cannot be looked into are among them: whoever reads one is told why it cannot be.
+    """
+    try:
+        paths = list(experiments_dir.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
     found = [
         ExperimentDir(path)
-        for path in experiments_dir.iterdir()
-        if not path.name.startswith(UNFINISHED_PREFIX) and ExperimentDir(path).record_path.exists()
+        for path in paths
+        if not path.name.startswith(UNFINISHED_PREFIX) and _may_be_experiment(ExperimentDir(path))
     ]
     return sorted(found, key=lambda e: e.name, reverse=True)
+
+
+def _may_be_experiment(experiment: ExperimentDir) -> bool:
+    try:
+        return experiment.record_path.exists()
+    except OSError:
+        return True
 
 
 def find_experiment(text: str, *, experiments_dir: Path) -> Found:
