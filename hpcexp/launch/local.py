@@ -10,7 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 from hpcexp.launch.executor import Executor, LaunchOptions, spell_count
 from hpcexp.store.layout import ExperimentDir
@@ -80,6 +82,15 @@ def find_gpus() -> list[str]:
     return listed.stdout.split() if listed.returncode == 0 else []
 
 
+def _open_log(path: Path) -> BinaryIO:
+    """What a job prints is lost where it cannot be kept: that is no reason not to train."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
+
+
 def describe_driver() -> Driver:
     """This process, as the one that works on a submission."""
     return Driver(socket.gethostname(), os.getpid(), read_process_start(os.getpid()))
@@ -109,7 +120,6 @@ class LocalPool:
         The first Ctrl-C asks the jobs to save a checkpoint and stop; the second kills them.
         """
         waiting = list(range(len(self.submission.bundles)))
-        self.experiment.submission_dir(self.submission.id).mkdir(parents=True, exist_ok=True)
         previous = {n: signal.signal(n, self._interrupt) for n in _list_heeded_signals()}
         next_tick = 0.0
         is_announced = False
@@ -143,7 +153,7 @@ class LocalPool:
         log_path = self.experiment.job_log_path(self.submission.id, index)
         command = [sys.executable, "-m", "hpcexp.worker"]
         arguments = [str(self.experiment.path.absolute()), self.submission.id, str(index)]
-        with log_path.open("ab") as log:
+        with _open_log(log_path) as log:
             # A session of its own: Ctrl-C reaches the launcher only, which passes it on.
             self.jobs[slot] = subprocess.Popen(
                 [*command, *arguments],

@@ -28,6 +28,7 @@ from hpcexp.store.submissions import make_submission, write_submission
 from hpcexp.template import load_template
 from hpcexp.train.checkpoint import read_checkpoint
 from hpcexp.worker.interruption import Interruption
+from hpcexp.worker.patience import PATIENCE_VARIABLE
 from hpcexp.worker.run import CHECKPOINT_VARIABLE, train_run
 from tests.store.conftest import DEADLINE_S, PROVENANCE, start_python, wait_until
 from tests.train.conftest import TINY
@@ -201,6 +202,7 @@ def one_quiet_thread(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monke
     torch.set_num_threads(1)
     caplog.set_level(logging.INFO, "hpcexp")
     monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
+    monkeypatch.setenv(PATIENCE_VARIABLE, "0")  # a test of patience says how much it has
 
 
 @pytest.fixture(scope="module")
