@@ -117,7 +117,7 @@ def launch(
             as_json=as_json,
         )
         return
-    EXECUTORS[executor].check()
+    EXECUTORS[executor].check(directory)
     experiment = prepare(template, experiments_dir=directory, only=only)
     train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
 

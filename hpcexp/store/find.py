@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def list_experiments(experiments_dir: Path) -> list[ExperimentDir]:
     return sorted(found, key=lambda e: e.name, reverse=True)
 
 
+def _is_experiment(experiment: ExperimentDir) -> bool:
+    """Also for a text that is too long, or otherwise no path at all."""
+    try:
+        return experiment.record_path.exists()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 def _may_be_experiment(experiment: ExperimentDir) -> bool:
     try:
         return experiment.record_path.exists()
@@ -48,7 +59,11 @@ def find_experiment(text: str, *, experiments_dir: Path) -> Found:
 
     Raises UsageError where there is none, with the nearest names.
     """
-    if ExperimentDir(Path(text)).record_path.exists():
+    if not text:  # such as a shell's variable that is not set
+        raise UsageError(
+            "the experiment's name is empty; give its path, part of its name, or latest"
+        )
+    if _is_experiment(ExperimentDir(Path(text))):
         return Found(ExperimentDir(Path(text).resolve()), 1, by_path=True)
     experiments = list_experiments(experiments_dir)
     if not experiments:

@@ -70,7 +70,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         # place that a damaged table of contents names.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise DamagedCheckpointError(f"{path}: not a whole checkpoint ({error})") from error
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DamagedCheckpointError(f"{path}: not a whole checkpoint ({first})") from error
     if checkpoint.pop("format", None) != FORMAT:
         raise DamagedCheckpointError(f"{path}: written by another version of hpcexp")
     return checkpoint

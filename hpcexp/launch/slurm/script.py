@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
+from hpcexp.errors import UsageError
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
 from hpcexp.template import Resources
@@ -65,16 +67,39 @@ def write_script(experiment: ExperimentDir, submission: Submission, resources: R
 
     # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
     place = ExperimentDir(type(experiment.path)(os.path.abspath(experiment.path)))  # noqa: PTH100
+    check_path(place.path)
     folder = place.submission_dir(submission.id)
     worker = [sys.executable, "-u", "-m", "hpcexp.worker", str(place.path), submission.id]
     text: str = _make_sbatch_string(
         command=shlex.join(worker),
         folder=folder,
         map_count=len(submission.bundles),
-        **to_submitit_parameters(resources, submission, log=str(folder / "job_%a.log")),
+        **to_submitit_parameters(
+            resources, submission, log=f"{_spell_in_pattern(folder)}/job_%a.log"
+        ),
         teardown=_write_teardown(place, submission, resources),
     )
     return text
+
+
+def check_path(path: Path) -> None:
+    """Raise UsageError for a path that a script of sbatch cannot spell.
+
+    A line break ends its line of options, and what follows would be run. A backslash keeps
+    Slurm from numbering the logs.
+    """
+    text = os.path.abspath(path)  # noqa: PTH100 (not resolved, see above)
+    found = next((c for c in text if not c.isprintable() or c == "\\"), None)
+    if found is not None:
+        raise UsageError(
+            f"{text!r}: the character {found!r} in the path cannot be given to Slurm; choose a "
+            "directory without with --experiments-dir"
+        )
+
+
+def _spell_in_pattern(folder: Path) -> str:
+    """Of Slurm's patterns for file names, `%%` stands for a percent sign."""
+    return str(folder).replace("%", "%%")
 
 
 def _write_teardown(
