@@ -101,7 +101,12 @@ class Worker:
     """A real worker process; what it prints goes to a file outside of the experiment."""
 
     def __init__(
-        self, command: Sequence[str], *, log_path: Path, environment: Mapping[str, str]
+        self,
+        command: Sequence[str],
+        *,
+        log_path: Path,
+        environment: Mapping[str, str],
+        before_exec: Callable[[], None] | None = None,
     ) -> None:
         self.log_path = log_path
         with log_path.open("wb") as log:
@@ -111,6 +116,7 @@ class Worker:
                 stderr=subprocess.STDOUT,
                 cwd=Path(__file__).parents[2],
                 env={**os.environ, "HPCEXP_THREADS": "1", **environment},
+                preexec_fn=before_exec,
             )
 
     @property
@@ -131,14 +137,22 @@ class Worker:
 
 
 def start_worker(
-    experiment: ExperimentDir, *, checkpoint_every_s: float = 300.0, **environment: str
+    experiment: ExperimentDir,
+    *,
+    checkpoint_every_s: float = 300.0,
+    before_exec: Callable[[], None] | None = None,
+    log_dir: Path | None = None,
+    log_path: Path | None = None,
+    **environment: str,
 ) -> Worker:
     """The command that a launcher starts, for the only bundle."""
     command = ["-m", "hpcexp.worker", str(experiment.path), "submission_001", "0"]
+    directory = log_dir or experiment.path.parent
     return Worker(
         command,
-        log_path=experiment.path.parent / f"worker_{os.urandom(3).hex()}.log",
+        log_path=log_path or directory / f"worker_{os.urandom(3).hex()}.log",
         environment={CHECKPOINT_VARIABLE: str(checkpoint_every_s)} | environment,
+        before_exec=before_exec,
     )
 
 
