@@ -34,6 +34,12 @@ def unmount(path: Path) -> None:
     subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+def is_mounted(path: Path) -> bool:
+    """Whether something is mounted there; `is_mount` does not see directories of the same disk."""
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    return str(path) in {line.split()[1] for line in mounts}
+
+
 @contextmanager
 def tmpfs(path: Path, *options: str) -> Iterator[Path]:
     """A file system in memory at a path, with what was there before, of 1 MB unless said."""

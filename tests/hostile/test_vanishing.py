@@ -23,7 +23,7 @@ from hpcexp.worker.exit_codes import ASK_SLURM, UNWRITTEN
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.patience import PATIENCE_VARIABLE, Patience
 from hpcexp.worker.run import CHECKPOINT_VARIABLE
-from tests.hostile.surroundings import mount, unmount
+from tests.hostile.surroundings import is_mounted, mount, unmount
 from tests.worker.conftest import (
     LONG,
     Worker,
@@ -49,7 +49,7 @@ def mounted_experiment(directory: Path, **params: Any) -> Iterator[tuple[Experim
     try:
         yield ExperimentDir(client / "experiments" / made.name), client
     finally:
-        if client.is_mount():
+        if is_mounted(client):
             unmount(client)
 
 
