@@ -6,6 +6,8 @@ its message without a traceback. Programmers' mistakes stay ordinary exceptions.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,36 @@ class RunOwnedError(HpcexpError):
 
 class SupersededError(HpcexpError):
     """A newer attempt owns this run: this one must stop without another write."""
+
+
+class StorageError(HpcexpError):
+    """A file system refuses or is away: the same call may succeed once that is mended."""
+
+
+_MAKE_ROOM = "make room there"
+_MEND_MODE = "have its owner permit it, or its mode mended"
+_WAIT = "try again when the file system is back"
+_ADVICE = {
+    errno.ENOSPC: f"{_MAKE_ROOM} (df -h, df -i)",
+    errno.EDQUOT: f"{_MAKE_ROOM}, or ask for a larger quota",
+    errno.EACCES: _MEND_MODE,
+    errno.EPERM: _MEND_MODE,
+    errno.EROFS: "have it mounted for writing, or choose another directory",
+    errno.ENAMETOOLONG: "use a shorter path or name",
+    errno.EIO: _WAIT,
+    errno.ESTALE: _WAIT,
+    errno.ENOTCONN: _WAIT,
+    errno.ETIMEDOUT: _WAIT,
+    errno.EHOSTDOWN: _WAIT,
+}
+
+
+def explain_os_error(error: OSError) -> str:
+    """Where, what, and what to do about it, such as `a/b.json: No space left ...; make room`."""
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    advice = _ADVICE.get(error.errno or 0, "")
+    what = error.strerror or str(error) or type(error).__name__
+    return f"{where}{what}{f'; {advice}' if advice else ''}"
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 import click
 
-from hpcexp.errors import HpcexpError
+from hpcexp.errors import HpcexpError, explain_os_error
 
+FAILED_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130
 BROKEN_PIPE_EXIT_CODE = 141
 
@@ -17,16 +21,34 @@ def main() -> None:
     from hpcexp.cli.app import app
 
     try:
-        sys.exit(app(prog_name="hpcexp", standalone_mode=False))
+        code = app(prog_name="hpcexp", standalone_mode=False)
+        sys.stdout.flush()  # here, where a full disk can still be said
+        sys.exit(code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except HpcexpError as error:
-        sys.stdout.flush()
-        click.echo(str(error), err=True)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED_EXIT_CODE)
     except BrokenPipeError:  # `hpcexp status | head`
         sys.stderr.close()
         sys.exit(BROKEN_PIPE_EXIT_CODE)
+    except OSError as error:
+        _fail(explain_os_error(error), FAILED_EXIT_CODE)
+
+
+def _fail(message: str, exit_code: int) -> NoReturn:
+    """Say what is wrong if that is possible, and exit.
+
+    Where standard output or error is a full disk, what waits for it is thrown away: Python
+    would try it once more at its end, and change the exit code.
+    """
+    with suppress(OSError):
+        click.echo(message, err=True)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(exit_code)

@@ -99,7 +99,7 @@ def extend(
     if dry_run:
         _show_plans(experiment, request, executor=executor, jobs=jobs, as_json=as_json)
         return
-    EXECUTORS[executor].check()
+    EXECUTORS[executor].check(experiment.path.parent)
     change = extend_experiment(experiment, request)
     if not as_json:
         click.echo("\n".join(_describe(experiment, change)))

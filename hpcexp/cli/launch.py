@@ -118,7 +118,7 @@ def launch(
             as_json=as_json,
         )
         return
-    EXECUTORS[executor].check()
+    EXECUTORS[executor].check(directory)
     experiment = prepare(template, experiments_dir=directory, only=only)
     for warning in list_warnings(experiment):
         click.echo(f"! {warning}", err=True)

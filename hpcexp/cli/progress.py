@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -35,7 +36,7 @@ class ProgressDisplay:
     def __enter__(self) -> Self:
         """Show where it happens, then the bars."""
         runs = spell_count(len(self.names), "run")
-        self.console.print(f"{self.experiment.path}/  ({runs})", markup=False)
+        self._print(f"{self.experiment.path}/  ({runs})")
         if self.console.is_terminal:
             self.progress = self._make_progress()
             self.total = self.progress.add_task(
@@ -75,15 +76,19 @@ class ProgressDisplay:
             if num_jobs == 1
             else (f"{num_jobs} jobs save a checkpoint and stop")
         )
-        self.console.print(f"  {jobs}; Ctrl-C again kills at once")
+        self._print(f"  {jobs}; Ctrl-C again kills at once")
+
+    def _print(self, text: str) -> None:
+        """Where standard output is on a full disk the line is lost, and the training goes on."""
+        with suppress(OSError):
+            self.console.print(text, markup=False)
 
     def _show_end(self, name: str, status: RunStatus) -> None:
         if name in self.bars and self.progress is not None:
             self.progress.remove_task(self.bars.pop(name))
         note = status.reason or describe_metrics(status)
-        self.console.print(
-            f"  {status.state.words:<10} {name}   {note}   {format_duration(status.trained_s)}",
-            markup=False,
+        self._print(
+            f"  {status.state.words:<10} {name}   {note}   {format_duration(status.trained_s)}"
         )
 
     def _show_running(self, name: str, status: RunStatus) -> None:
@@ -110,7 +115,7 @@ class ProgressDisplay:
             share = sum(s.step / max(s.num_steps, 1) for s in self.statuses.values())
             elapsed = format_duration(time.monotonic() - self.begun)
             percent = 100 * share / len(self.names)
-            self.console.print(f"  {elapsed}: {ended} of {len(self.names)} runs, {percent:.0f} %")
+            self._print(f"  {elapsed}: {ended} of {len(self.names)} runs, {percent:.0f} %")
 
     def _read(self, name: str) -> RunStatus:
         try:

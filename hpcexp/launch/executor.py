@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
@@ -34,8 +35,8 @@ class Executor(ABC):
 
     is_detached: bool = False
 
-    def check(self) -> None:  # noqa: B027 (most executors work everywhere)
-        """Raise UsageError where this machine cannot do it."""
+    def check(self, experiments_dir: Path) -> None:  # noqa: B027 (most executors work everywhere)
+        """Raise UsageError where this machine cannot do it, or not with such a path."""
 
     @abstractmethod
     def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:

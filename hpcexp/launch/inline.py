@@ -31,6 +31,7 @@ class InlineExecutor(Executor):
         del options
         os.environ.setdefault("HPCEXP_THREADS", str(resources.cpus))
         for index in range(len(submission.bundles)):
-            if run_bundle(experiment, submission.id, index).signal is not None:
+            end = run_bundle(experiment, submission.id, index)
+            if end.interruption.signal is not None:
                 return False
         return True

@@ -9,7 +9,9 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 from hpcexp.launch.code import make_python_command, worker_environment
 from hpcexp.launch.executor import Executor, LaunchOptions, spell_count
@@ -80,6 +82,15 @@ def find_gpus() -> list[str]:
     return listed.stdout.split() if listed.returncode == 0 else []
 
 
+def _open_log(path: Path) -> BinaryIO:
+    """What a job prints is lost where it cannot be kept: that is no reason not to train."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
+
+
 def describe_driver() -> Driver:
     """This process, as the one that works on a submission."""
     return Driver(socket.gethostname(), os.getpid(), read_process_start(os.getpid()))
@@ -109,7 +120,6 @@ class LocalPool:
         The first Ctrl-C asks the jobs to save a checkpoint and stop; the second kills them.
         """
         waiting = list(range(len(self.submission.bundles)))
-        self.experiment.submission_dir(self.submission.id).mkdir(parents=True, exist_ok=True)
         previous = {n: signal.signal(n, self._interrupt) for n in _list_heeded_signals()}
         next_tick = 0.0
         is_announced = False
@@ -142,7 +152,7 @@ class LocalPool:
     def _start(self, index: int, *, slot: int) -> None:
         log_path = self.experiment.job_log_path(self.submission.id, index)
         arguments = [str(self.experiment.path.absolute()), self.submission.id, str(index)]
-        with log_path.open("ab") as log:
+        with _open_log(log_path) as log:
             # A session of its own: Ctrl-C reaches the launcher only, which passes it on.
             self.jobs[slot] = subprocess.Popen(
                 make_python_command(self.experiment, "hpcexp.worker", *arguments),

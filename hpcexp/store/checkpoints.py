@@ -12,8 +12,16 @@ KEPT = 2
 
 
 def list_checkpoints(run_dir: RunDir) -> list[Path]:
-    """Checkpoints, newest attempt and highest step first."""
-    return sorted(run_dir.checkpoints_dir.glob("attempt_*_step_*.pt"), reverse=True)
+    """Checkpoints, newest attempt and highest step first.
+
+    Raises OSError where the directory is there and cannot be listed, which glob would take for
+    an empty one: the run would begin again from its first step.
+    """
+    try:
+        paths = list(run_dir.checkpoints_dir.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted((p for p in paths if p.match("attempt_*_step_*.pt")), reverse=True)
 
 
 def find_newest_step(run_dir: RunDir) -> int:

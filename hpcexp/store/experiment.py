@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -30,6 +31,7 @@ from hpcexp.store.status import RunStatus
 from hpcexp.store.summary import start_summary
 
 # What the system answers where a directory's new name is in use.
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
@@ -107,6 +109,11 @@ def create_experiment(
     Raises UsageError where the directory cannot be written, HpcexpError where that fails
     half-way (a full disk): nothing is kept then.
     """
+    if _CONTROL_CHARACTER.search(str(experiments_dir.absolute())):
+        raise UsageError(
+            f"{str(experiments_dir.absolute())!r}: a line break or another control character in "
+            "the path; choose a directory without with --experiments-dir"
+        )
     aside = ExperimentDir(experiments_dir / f"{UNFINISHED_PREFIX}{uuid.uuid4().hex[:12]}")
     try:
         aside.runs_dir.mkdir(parents=True)

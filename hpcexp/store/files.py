@@ -7,10 +7,11 @@ import functools
 import json
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hpcexp.errors import HpcexpError
+from hpcexp.errors import HpcexpError, StorageError
 
 _T = TypeVar("_T")
 
@@ -25,7 +26,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside and rename, so that a reader sees the old bytes or the new ones."""
+    """Write beside and rename, so that a reader sees the old bytes or the new ones.
+
+    Raises OSError, with the path, where the file system refuses.
+    """
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         with aside.open("wb") as file:
@@ -33,8 +37,12 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # nobody knows the hidden name
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # a file system that is away: what counts is the error above
+            aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -45,7 +53,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
-    Raises HpcexpError where it is missing, damaged or cannot be read.
+    Raises HpcexpError where it is missing or damaged, StorageError where it cannot be read.
     """
     try:
         return json.loads(path.read_bytes())
@@ -54,7 +62,7 @@ def read_json(path: Path) -> Any:
     except ValueError as error:
         raise HpcexpError(f"{path}: damaged ({error})") from error
     except OSError as error:
-        raise HpcexpError(f"{path}: cannot be read ({error.strerror})") from error
+        raise StorageError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def read_record(path: Path, record_type: type[_T]) -> _T:

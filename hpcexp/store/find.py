@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,26 +25,46 @@ class Found:
 def list_experiments(experiments_dir: Path) -> list[ExperimentDir]:
     """All experiments of a directory, newest first (their names begin with the time).
 
-    Without archived ones, whose directories are not there: `list_archived` names those.
+    Those that cannot be looked into are among them: whoever reads one is told why it cannot be.
+    Archived ones are not, whose directories are not there: `list_archived` names those.
     """
-    if not experiments_dir.is_dir():
+    try:
+        paths = list(experiments_dir.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
     found = [
         ExperimentDir(path)
-        for path in experiments_dir.iterdir()
+        for path in paths
         # Hidden ones are being made or removed at this moment.
-        if not path.name.startswith(".") and ExperimentDir(path).record_path.exists()
+        if not path.name.startswith(".") and _may_be_experiment(ExperimentDir(path))
     ]
     return _sort(found)
 
 
 def list_archived(experiments_dir: Path) -> list[ExperimentDir]:
     """Experiments of which a directory holds only the archive, newest first."""
-    return [e for e in _sort(list_archives(experiments_dir)) if not e.record_path.exists()]
+    return [e for e in _sort(list_archives(experiments_dir)) if not _may_be_experiment(e)]
 
 
 def _sort(experiments: Sequence[ExperimentDir]) -> list[ExperimentDir]:
     return sorted(experiments, key=lambda e: e.name, reverse=True)
+
+
+def _is_experiment(experiment: ExperimentDir) -> bool:
+    """Also for a text that is too long, or otherwise no path at all."""
+    try:
+        return experiment.record_path.exists()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+def _may_be_experiment(experiment: ExperimentDir) -> bool:
+    try:
+        return experiment.record_path.exists()
+    except OSError:
+        return True
 
 
 def find_experiment(text: str, *, experiments_dir: Path, archives: bool = False) -> Found:
@@ -54,7 +75,11 @@ def find_experiment(text: str, *, experiments_dir: Path, archives: bool = False)
     Raises UsageError where there is none, with the nearest names, or where it is archived and
     must not be.
     """
-    if ExperimentDir(Path(text)).record_path.exists():
+    if not text:  # such as a shell's variable that is not set
+        raise UsageError(
+            "the experiment's name is empty; give its path, part of its name, or latest"
+        )
+    if _is_experiment(ExperimentDir(Path(text))):
         return Found(ExperimentDir(Path(text).resolve()), 1, by_path=True)
     if archive := find_archive(text):
         return Found(_open(archive, archives), 1, by_path=True)

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcexp.errors import RunOwnedError, SupersededError
+from hpcexp.errors import HpcexpError, RunOwnedError, StorageError, SupersededError
 from hpcexp.store.files import read_record, write_json
 from hpcexp.store.layout import RunDir
 from hpcexp.store.locks import locked, read_clock
@@ -64,12 +64,21 @@ class Ownership:
         return self.owner.token
 
     def check(self) -> None:
-        """Raise SupersededError where a newer attempt owns the run."""
+        """Raise SupersededError where a newer attempt owns the run.
+
+        An owner never goes away of itself: without one the directory was deleted, or its file
+        system is away, which is StorageError.
+        """
         current = _read_owner(self.run_dir)
-        if current is None or current.id != self.owner.id:
+        if current is None:
+            raise StorageError(
+                f"{self.run_dir.owner_path}: has vanished; mount the file system again, or end "
+                "this process if the run was deleted"
+            )
+        if current.id != self.owner.id:
             raise SupersededError(
                 f"{self.run_dir.name}: attempt {self.owner.token} was superseded by "
-                f"{_describe(current) if current else 'nobody known'}"
+                f"{_describe(current)}"
             )
 
     @contextmanager
@@ -271,9 +280,12 @@ def _write_owner(run_dir: RunDir, owner: Owner) -> None:
 
 
 def _read_owner(run_dir: RunDir) -> Owner | None:
-    if not run_dir.owner_path.exists():
-        return None
-    return read_record(run_dir.owner_path, Owner)
+    try:
+        return read_record(run_dir.owner_path, Owner)
+    except HpcexpError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
 
 
 @contextmanager

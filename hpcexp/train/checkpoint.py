@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -20,16 +22,33 @@ class DamagedCheckpointError(HpcexpError):
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write beside, flush to disk, rename: a reader sees the old file or the new one."""
+    """Write beside, flush to disk, rename: a reader sees the old file or the new one.
+
+    Raises OSError where the file system refuses.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with aside.open("wb") as file:
-            torch.save({"format": FORMAT, **checkpoint}, file)
+            _save({"format": FORMAT, **checkpoint}, file)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # a file system that is away: what counts is the error above
+            aside.unlink(missing_ok=True)
+
+
+def _save(values: Checkpoint, file: BinaryIO) -> None:
+    """Torch calls a full disk a RuntimeError of unexpected positions: say what it was."""
+    try:
+        torch.save(values, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -51,7 +70,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         # place that a damaged table of contents names.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise DamagedCheckpointError(f"{path}: not a whole checkpoint ({error})") from error
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise DamagedCheckpointError(f"{path}: not a whole checkpoint ({first})") from error
     if checkpoint.pop("format", None) != FORMAT:
         raise DamagedCheckpointError(f"{path}: written by another version of hpcexp")
     return checkpoint

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 from hpcexp.errors import HpcexpError
 from hpcexp.worker.bundle import open_experiment, run_bundle
-from hpcexp.worker.exit_codes import ASK_SLURM, START_AGAIN
+from hpcexp.worker.exit_codes import ASK_SLURM, START_AGAIN, UNWRITTEN
 from hpcexp.worker.interruption import Interruption
+from hpcexp.worker.logs import let_go_of_full_streams
+from hpcexp.worker.patience import show
 
 
 def main() -> int:
-    """Train the bundle; 0 also where runs failed, since their directories say so.
+    """Train the bundle; 0 also where runs failed, since their directories say so, else 1.
 
     The index is that of the element of the job array, unless it is given.
     """
     path, submission_id, *rest = sys.argv[1:]
     index = int(rest[0] if rest else os.environ["SLURM_ARRAY_TASK_ID"])
     try:
-        interruption = run_bundle(open_experiment(path), submission_id, index)
-    except HpcexpError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return choose_exit_code(interruption)
+        end = run_bundle(open_experiment(path), submission_id, index)
+    except (HpcexpError, OSError) as error:
+        with suppress(OSError):
+            sys.stderr.write(f"{show(error)}\n")
+        return error.exit_code if isinstance(error, HpcexpError) else UNWRITTEN
+    if end.interruption.signal is None and end.unwritten:
+        return UNWRITTEN
+    return choose_exit_code(end.interruption)
 
 
 def choose_exit_code(interruption: Interruption) -> int:
@@ -34,4 +40,6 @@ def choose_exit_code(interruption: Interruption) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    let_go_of_full_streams()
+    sys.exit(code)

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpcexp.errors import RunOwnedError
@@ -13,7 +14,9 @@ from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import find_job_id, read_owner
 from hpcexp.store.submissions import Stage, Submission, read_submission
 from hpcexp.worker.interruption import Interruption
+from hpcexp.worker.logs import start_logging
 from hpcexp.worker.notify import notify_if_ended
+from hpcexp.worker.patience import Patience
 from hpcexp.worker.run import train_run
 
 logger = logging.getLogger("hpcexp.worker")
@@ -21,20 +24,37 @@ logger = logging.getLogger("hpcexp.worker")
 POLL_EVERY_S = 5.0
 
 
-def run_bundle(experiment: ExperimentDir, submission_id: str, index: int) -> Interruption:
-    """Train the runs of one bundle; returns the interruption that ended it early, if one did."""
-    interruption = Interruption()
+@dataclass(frozen=True)
+class BundleEnd:
+    """How a bundle ended: what interrupted it, if anything did.
+
+    `unwritten` are runs whose directories could not be told how they ended.
+    """
+
+    interruption: Interruption
+    unwritten: list[str] = field(default_factory=list)
+
+
+def run_bundle(experiment: ExperimentDir, submission_id: str, index: int) -> BundleEnd:
+    """Train the runs of one bundle.
+
+    Raises HpcexpError where the submission cannot be read.
+    """
+    end = BundleEnd(Interruption())
     start_logging()
-    with interruption.noting_signals():
-        submission = read_submission(experiment, submission_id)
+    with end.interruption.noting_signals():
+        patience = Patience(experiment.path, end.interruption)
+        submission = patience(
+            lambda: read_submission(experiment, submission_id), is_refusal_final=True
+        )
         if reason := find_refusal(submission):
             logger.warning("%s: nothing is trained", reason)
-            return interruption
-        owned = _train_all(experiment, submission.bundles[index], interruption)
-        _wait_for_owners(experiment, owned, interruption)
-        if interruption.signal is None:
+            return end
+        owned = _train_all(experiment, submission.bundles[index], end)
+        _wait_for_owners(experiment, owned, end)
+        if end.interruption.signal is None:
             notify_if_ended(experiment)
-    return interruption
+    return end
 
 
 def find_refusal(submission: Submission) -> str:
@@ -49,37 +69,37 @@ def find_refusal(submission: Submission) -> str:
     return ""
 
 
-def _train_all(
-    experiment: ExperimentDir, names: Sequence[str], interruption: Interruption
-) -> list[str]:
+def _train_all(experiment: ExperimentDir, names: Sequence[str], end: BundleEnd) -> list[str]:
     """Train runs; returns those that another process owns."""
     owned = []
     for name in names:
-        if interruption.signal is not None:
+        if end.interruption.signal is not None:
             break
         try:
-            train_run(
-                experiment.run(name), interruption=interruption, num_threads=find_num_threads()
+            is_written = train_run(
+                experiment.run(name),
+                interruption=end.interruption,
+                num_threads=find_num_threads(),
             )
+            if not is_written:
+                end.unwritten.append(name)
         except RunOwnedError as error:
             logger.warning("%s", error)
             owned.append(name)
     return owned
 
 
-def _wait_for_owners(
-    experiment: ExperimentDir, names: Sequence[str], interruption: Interruption
-) -> None:
+def _wait_for_owners(experiment: ExperimentDir, names: Sequence[str], end: BundleEnd) -> None:
     """Train what others own and do not train: until its owner shows life, or is known dead.
 
     An owner that has died elsewhere looks alive until its heartbeat expires.
     """
     waiting = {name: _read_beat(experiment, name) for name in names}
-    while waiting and interruption.signal is None:
+    while waiting and end.interruption.signal is None:
         time.sleep(POLL_EVERY_S)
         for name, beat in list(waiting.items()):
             if _read_beat(experiment, name) == beat:
-                if not _train_all(experiment, [name], interruption):
+                if not _train_all(experiment, [name], end):
                     del waiting[name]
             else:
                 logger.info("%s is trained by another process", name)
@@ -98,16 +118,6 @@ def find_num_threads() -> int:
         if os.environ.get(variable, "").isdigit():
             return int(os.environ[variable])
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-
-
-def start_logging() -> None:
-    """Log to standard error, which is the job's log."""
-    root = logging.getLogger("hpcexp")
-    root.setLevel(logging.INFO)
-    if not root.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        root.addHandler(handler)
 
 
 def open_experiment(path: str) -> ExperimentDir:

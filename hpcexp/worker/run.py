@@ -7,15 +7,17 @@ import math
 import os
 import shlex
 import socket
-import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError, UsageError
+from hpcexp.errors import (
+    HpcexpError,
+    RunOwnedError,
+    StorageError,
+    SupersededError,
+    UsageError,
+)
 from hpcexp.store.checkpoints import find_newest_step
 from hpcexp.store.experiment import RunConfig, read_run_config
 from hpcexp.store.layout import RunDir
@@ -24,6 +26,8 @@ from hpcexp.store.status import SETTLED, RunStatus, State, read_status, write_st
 from hpcexp.worker.code import describe_code
 from hpcexp.worker.heartbeat import beating
 from hpcexp.worker.interruption import Interruption
+from hpcexp.worker.logs import logging_to
+from hpcexp.worker.patience import PASSING, Patience, PatientSink, find_errno, show
 
 if TYPE_CHECKING:
     from hpcexp.train.fit import FitResult
@@ -37,38 +41,43 @@ EXACT = (State.COMPLETED, State.STOPPED)  # these end with an epoch
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 
-def train_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int) -> None:
+def train_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int) -> bool:
     """Train a run to its end, and leave a status that says how it ended.
 
     A finished run is left as it is, as is one that another live process trains. An error
     of the run (a wrong shape, no memory, a full disk) is written down as `failed`, with its
     traceback in the log, and does not reach the caller: the next run of the bundle goes on.
+    Returns whether the run's directory says how it ended, which a full disk can prevent.
 
     Raises RunOwnedError where another process owns the run.
     """
     interruption.begin_run()
     try:
         _train_unless_done(run_dir, interruption, num_threads)
+        return True
     except SupersededError as error:
         # Said to the job's log only: the attempt's lies in the run's directory.
         logger.warning("%s; stopping without another write", error)
+        return True
     except RunOwnedError:
         raise
-    except HpcexpError as error:
-        logger.warning("%s", error)
+    except (OSError, HpcexpError) as error:
+        logger.error("%s: how it ended could not be written down: %s", run_dir.name, show(error))
     except Exception:
         logger.exception("%s: how it ended could not be written down", run_dir.name)
+    return False
 
 
 def _train_unless_done(run_dir: RunDir, interruption: Interruption, num_threads: int) -> None:
-    if _is_settled(run_dir):
+    patience = Patience(run_dir.experiment.path, interruption)
+    if patience(lambda: _is_settled(run_dir), is_refusal_final=True):
         return
-    ownership = acquire(run_dir)
+    ownership = patience(lambda: acquire(run_dir), is_refusal_final=True)
     # Looked at again: another attempt may have ended it just before it gave it up.
-    if not _is_settled(run_dir):
-        with _logging_to(run_dir.log_path(ownership.attempt)), beating(ownership):
-            _train_owned(ownership, read_status(run_dir), interruption, num_threads)
-    ownership.release()
+    if not patience(lambda: _is_settled(run_dir)):
+        with logging_to(run_dir.log_path(ownership.attempt)), beating(ownership):
+            _train_owned(ownership, patience, num_threads)
+    patience(ownership.release, check=ownership.check)
 
 
 def _is_settled(run_dir: RunDir) -> bool:
@@ -79,9 +88,7 @@ def _is_settled(run_dir: RunDir) -> bool:
     return status.state in SETTLED
 
 
-def _train_owned(
-    ownership: Ownership, status: RunStatus, interruption: Interruption, num_threads: int
-) -> None:
+def _train_owned(ownership: Ownership, patience: Patience, num_threads: int) -> None:
     from hpcexp.worker.sink import RunDirSink
 
     run_dir = ownership.run_dir
@@ -92,7 +99,8 @@ def _train_owned(
         socket.gethostname(),
         os.getpid(),
     )
-    deaths = count_deaths(run_dir, status)
+    status = patience(lambda: read_status(run_dir))
+    deaths = patience(lambda: count_deaths(run_dir, status))
     if deaths > MAX_DEATHS:
         _give_up(ownership, status, deaths)
         return
@@ -100,7 +108,7 @@ def _train_owned(
         state=State.RUNNING,
         attempt=ownership.attempt,
         deaths=deaths,
-        begun_step=find_newest_step(run_dir),
+        begun_step=patience(lambda: find_newest_step(run_dir)),
         reason="",
         hint="",
         host=ownership.owner.host,
@@ -109,23 +117,37 @@ def _train_owned(
         started=time.time(),
         ended=None,
     )
-    sink = RunDirSink(ownership, status=status, interruption=interruption)
+    sink = RunDirSink(ownership, status=status, interruption=patience.interruption)
     try:
-        sink.write_status()
-        result = _fit(sink, read_run_config(run_dir), num_threads)
-        _write_end(sink, result, interruption)
+        patience(sink.write_status, check=ownership.check)
+        config = patience(lambda: read_run_config(run_dir), check=ownership.check)
+        result = _fit(sink, config, patience, num_threads)
+        _write_end(sink, result, patience)
     except SupersededError:
         raise
     except Exception as error:
         ownership.check()  # what a newer attempt caused by deleting our files is no failure
-        logger.error("%s", traceback.format_exc())
-        reason, hint = explain(error)
-        sink.end(state=choose_failure(error), reason=reason, hint=hint)
+        _write_failure(sink, error, patience)
     finally:
         sink.close()
 
 
-def _fit(sink: RunDirSink, config: RunConfig, num_threads: int) -> FitResult:
+def _write_failure(sink: RunDirSink, error: Exception, patience: Patience) -> None:
+    """Patience that has ended does not begin once more."""
+    is_disk = isinstance(error, StorageError) or find_errno(error) in PASSING
+    logger.error("%s", explain(error)[0] if is_disk else traceback.format_exc())
+    reason, hint = explain(error)
+
+    def end() -> None:
+        sink.end(state=choose_failure(error), reason=reason, hint=hint)
+
+    if is_disk:
+        end()
+    else:
+        patience(end, check=sink.ownership.check)
+
+
+def _fit(sink: RunDirSink, config: RunConfig, patience: Patience, num_threads: int) -> FitResult:
     # Imported here, after the signal handlers are in place: it takes seconds.
     import torch
 
@@ -155,7 +177,7 @@ def _fit(sink: RunDirSink, config: RunConfig, num_threads: int) -> FitResult:
     return fit(
         workload,
         streams=RandomStreams(config.seed, config.rand_init),
-        sink=sink,
+        sink=PatientSink(sink, sink.ownership, patience),
         options=FitOptions(
             device=device,
             checkpoint_every_s=find_checkpoint_interval_s(),
@@ -190,12 +212,12 @@ def _never_started(sink: RunDirSink, reason: str) -> FitResult:
     return FitResult("interrupted", sink.status.step, sink.status.epoch, reason)
 
 
-def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) -> None:
+def _write_end(sink: RunDirSink, result: FitResult, patience: Patience) -> None:
     states = {
         "completed": State.COMPLETED,
         "stopped": State.STOPPED,
         "diverged": State.DIVERGED,
-        "interrupted": interruption.state,
+        "interrupted": patience.interruption.state,
     }
     hints = {
         State.TIMED_OUT: "hpcexp resume continues it from here",
@@ -204,13 +226,17 @@ def _write_end(sink: RunDirSink, result: FitResult, interruption: Interruption) 
         State.DIVERGED: _suggest_replay(sink.run_dir),
     }
     state = states[result.outcome]
-    status = sink.end(
-        state=state,
-        step=result.step,
-        epoch=result.epoch if state in EXACT else sink.status.epoch,
-        reason=result.reason,
-        hint=hints.get(state, ""),
-    )
+
+    def end() -> RunStatus:
+        return sink.end(
+            state=state,
+            step=result.step,
+            epoch=result.epoch if state in EXACT else sink.status.epoch,
+            reason=result.reason,
+            hint=hints.get(state, ""),
+        )
+
+    status = patience(end, check=sink.ownership.check)
     reason = f" ({status.reason})" if status.reason else ""
     logger.info("%s after %d steps%s", status.state.words, status.step, reason)
 
@@ -278,19 +304,3 @@ def explain(error: Exception) -> tuple[str, str]:
     if isinstance(error, HpcexpError):
         return first, ""
     return f"{type(error).__name__}: {first}", "hpcexp logs shows the traceback"
-
-
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Within, what hpcexp logs goes to the attempt's log as well as to standard error."""
-    path.parent.mkdir(exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    root = logging.getLogger("hpcexp")
-    root.addHandler(handler)
-    try:
-        yield
-    finally:
-        root.removeHandler(handler)
-        handler.close()
-        sys.stderr.flush()

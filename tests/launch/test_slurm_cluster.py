@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -249,25 +251,36 @@ def test_what_a_template_asks_for_reaches_the_job(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_run_that_needs_longer_than_its_time_limit_completes_through_requeues(
-    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+@pytest.mark.timeout(1200)
+def test_four_minutes_of_training_complete_in_jobs_of_two_with_progress_in_every_attempt(
+    hpcexp: CommandLine,
 ) -> None:
-    template = hpcexp.write_template("limit.yaml", max_step=15_000, rand_inits=1, timeout="1m")
-    hpcexp("launch", template, "--slurm")
-    experiment = hpcexp.newest()
+    """As many steps as take four minutes here, now; each start of the job has two.
+
+    The pace is that of the second half of a short run: the first steps are slow.
+    """
+    template = hpcexp.write_template("limit.yaml", max_step=1000, rand_inits=1, timeout="2m")
     name = "rnn_width=4_rand_0"
-    deadline = time.monotonic() + 480
-    seen = set()
-    while (status := read_status(experiment.run(name))).state != State.COMPLETED:
-        seen.add((status.attempt, str(status.state)))
-        assert time.monotonic() < deadline, (status, seen)
+    hpcexp("launch", template, "--inline", "--name", "measured")
+    measured = read_metrics(hpcexp.newest().run(name).path)
+    half = len(measured) // 2
+    pace_s = (measured.time[-1] - measured.time[half]) / (measured.step[-1] - measured.step[half])
+    num_steps = int(240 / pace_s)
+    hpcexp("launch", template, "--slurm", "--set", f"params.max_step={num_steps}")
+    run = hpcexp.newest().run(name)
+    deadline = time.monotonic() + 900
+    while (status := read_status(run)).state != State.COMPLETED:
+        assert time.monotonic() < deadline, status
         assert status.state != State.FAILED, status
         time.sleep(1)
-    assert status.attempt >= 2, seen
-    log = experiment.run(name).log_path(status.attempt).read_text()
-    assert "continuing from step" in log
-    table = read_metrics(experiment.run(name).path)
+    begun = [0]
+    for attempt in range(2, status.attempt + 1):
+        text = run.log_path(attempt).read_text()
+        begun += [int(step) for step in re.findall(r"continuing from step (\d+)", text)]
+    print(f"{num_steps} steps in {status.trained_s:.0f} s, attempts began at {begun}")
+    assert len(begun) == status.attempt >= 2
+    assert all(earlier < later for earlier, later in pairwise([*begun, num_steps]))
+    table = read_metrics(run.path)
     steps = table.step[table.split == 0]
     assert (steps[1:] > steps[:-1]).all()
-    assert steps[-1] == 15_000
+    assert steps[-1] == num_steps

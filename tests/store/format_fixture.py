@@ -20,8 +20,8 @@ from hpcexp.store.experiment import create_experiment
 from hpcexp.store.layout import FORMAT, ExperimentDir
 from hpcexp.store.submissions import Driver, make_submission, write_submission
 from hpcexp.template import load_template
-from hpcexp.worker.bundle import start_logging
 from hpcexp.worker.interruption import Interruption
+from hpcexp.worker.logs import start_logging
 from hpcexp.worker.run import train_run
 from tests.store.conftest import PROVENANCE
 from tests.train.conftest import TINY

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError
+from hpcexp.errors import HpcexpError, RunOwnedError, StorageError, SupersededError
 from hpcexp.store import locks
 from hpcexp.store import ownership as ownership_module
 from hpcexp.store.files import write_json
@@ -136,11 +136,15 @@ def test_a_superseded_attempt_may_neither_check_nor_write_nor_release(run_dir: R
     assert run_dir.owner_path.read_bytes() == before
 
 
-def test_an_attempt_whose_owner_file_is_gone_is_superseded(run_dir: RunDir) -> None:
+def test_an_attempt_whose_owner_file_is_gone_is_not_superseded_but_may_not_write(
+    run_dir: RunDir,
+) -> None:
     ownership = acquire(run_dir)
     run_dir.owner_path.unlink()
-    with pytest.raises(SupersededError, match="superseded by nobody known"):
+    with pytest.raises(StorageError, match=r"owner\.json: has vanished; mount .* again"):
         ownership.check()
+    with pytest.raises(StorageError), ownership.writing():
+        pytest.fail("this would have been a write")
 
 
 def test_who_is_superseded_while_waiting_for_the_lock_writes_nothing(

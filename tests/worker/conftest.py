@@ -28,6 +28,7 @@ from hpcexp.store.submissions import make_submission, write_submission
 from hpcexp.template import load_template
 from hpcexp.train.checkpoint import read_checkpoint
 from hpcexp.worker.interruption import Interruption
+from hpcexp.worker.patience import PATIENCE_VARIABLE
 from hpcexp.worker.run import CHECKPOINT_VARIABLE, train_run
 from tests.store.conftest import DEADLINE_S, PROVENANCE, start_python, wait_until
 from tests.train.conftest import TINY
@@ -100,7 +101,12 @@ class Worker:
     """A real worker process; what it prints goes to a file outside of the experiment."""
 
     def __init__(
-        self, command: Sequence[str], *, log_path: Path, environment: Mapping[str, str]
+        self,
+        command: Sequence[str],
+        *,
+        log_path: Path,
+        environment: Mapping[str, str],
+        before_exec: Callable[[], None] | None = None,
     ) -> None:
         self.log_path = log_path
         with log_path.open("wb") as log:
@@ -110,6 +116,7 @@ class Worker:
                 stderr=subprocess.STDOUT,
                 cwd=Path(__file__).parents[2],
                 env={**os.environ, "HPCEXP_THREADS": "1", **environment},
+                preexec_fn=before_exec,
             )
 
     @property
@@ -130,14 +137,22 @@ class Worker:
 
 
 def start_worker(
-    experiment: ExperimentDir, *, checkpoint_every_s: float = 300.0, **environment: str
+    experiment: ExperimentDir,
+    *,
+    checkpoint_every_s: float = 300.0,
+    before_exec: Callable[[], None] | None = None,
+    log_dir: Path | None = None,
+    log_path: Path | None = None,
+    **environment: str,
 ) -> Worker:
     """The command that a launcher starts, for the only bundle."""
     command = ["-m", "hpcexp.worker", str(experiment.path), "submission_001", "0"]
+    directory = log_dir or experiment.path.parent
     return Worker(
         command,
-        log_path=experiment.path.parent / f"worker_{os.urandom(3).hex()}.log",
+        log_path=log_path or directory / f"worker_{os.urandom(3).hex()}.log",
         environment={CHECKPOINT_VARIABLE: str(checkpoint_every_s)} | environment,
+        before_exec=before_exec,
     )
 
 
@@ -201,6 +216,7 @@ def one_quiet_thread(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monke
     torch.set_num_threads(1)
     caplog.set_level(logging.INFO, "hpcexp")
     monkeypatch.delenv(CHECKPOINT_VARIABLE, raising=False)
+    monkeypatch.setenv(PATIENCE_VARIABLE, "0")  # a test of patience says how much it has
 
 
 @pytest.fixture(scope="module")

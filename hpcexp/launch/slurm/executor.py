@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.launch.executor import Executor, LaunchOptions, describe_needs, spell_count
 from hpcexp.launch.slurm.commands import run_command
 from hpcexp.launch.slurm.hand_over import hand_over, settle, submit_held
-from hpcexp.launch.slurm.script import write_script
+from hpcexp.launch.slurm.script import check_path, write_script
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
 from hpcexp.template import Resources
@@ -29,8 +30,9 @@ class SlurmExecutor(Executor):
 
     is_detached = True
 
-    def check(self) -> None:
-        """Raise UsageError where there is no Slurm."""
+    def check(self, experiments_dir: Path) -> None:
+        """Raise UsageError where there is no Slurm, or where a script cannot spell the path."""
+        check_path(experiments_dir)
         if not all(shutil.which(name) for name in ("sbatch", "srun")):
             raise UsageError(
                 "there is no Slurm on this machine (no sbatch on PATH): nothing was created; "
@@ -74,7 +76,7 @@ class SlurmExecutor(Executor):
 
         Raises UsageError where there is no Slurm, HpcexpError where sbatch refuses.
         """
-        self.check()
+        self.check(experiment.path.parent)
         return hand_over(experiment, run_names, resources, is_changed=is_changed)
 
 

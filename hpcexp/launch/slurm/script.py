@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import shlex
+from pathlib import Path
 from typing import Any
 
+from hpcexp.errors import UsageError
 from hpcexp.launch.code import make_python_command, make_shell_lines
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
@@ -68,9 +70,11 @@ def write_script(experiment: ExperimentDir, submission: Submission, resources: R
 
     # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
     place = ExperimentDir(type(experiment.path)(os.path.abspath(experiment.path)))  # noqa: PTH100
+    check_path(place.path)
     folder = place.submission_dir(submission.id)
     worker = make_python_command(place, "hpcexp.worker", str(place.path), submission.id)
-    parameters = to_submitit_parameters(resources, submission, log=str(folder / "job_%a.log"))
+    log = f"{_spell_in_pattern(folder)}/job_%a.log"
+    parameters = to_submitit_parameters(resources, submission, log=log)
     # Last: a module that `setup` loads may set PYTHONPATH.
     if setup := [*resources.setup, *make_shell_lines(place)]:
         parameters["setup"] = setup
@@ -82,6 +86,26 @@ def write_script(experiment: ExperimentDir, submission: Submission, resources: R
         teardown=_write_teardown(place, submission, resources),
     )
     return text
+
+
+def check_path(path: Path) -> None:
+    """Raise UsageError for a path that a script of sbatch cannot spell.
+
+    A line break ends its line of options, and what follows would be run. A backslash keeps
+    Slurm from numbering the logs.
+    """
+    text = os.path.abspath(path)  # noqa: PTH100 (not resolved, see above)
+    found = next((c for c in text if not c.isprintable() or c == "\\"), None)
+    if found is not None:
+        raise UsageError(
+            f"{text!r}: the character {found!r} in the path cannot be given to Slurm; choose a "
+            "directory without with --experiments-dir"
+        )
+
+
+def _spell_in_pattern(folder: Path) -> str:
+    """Of Slurm's patterns for file names, `%%` stands for a percent sign."""
+    return str(folder).replace("%", "%%")
 
 
 def _write_teardown(

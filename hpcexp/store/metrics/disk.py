@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hpcexp.errors import HpcexpError, SupersededError
+from hpcexp.errors import StorageError
 
 
 def put_in_place(path: Path, content: bytes, *, check: Callable[[], None]) -> int:
-    """Write a whole file aside, sync and rename it; its descriptor stays open for writing."""
+    """Write a whole file aside, sync and rename it; its descriptor stays open for writing.
+
+    Where that fails there is neither of the two files, so that it can be tried again.
+    """
     aside = path.with_name(path.name + ".tmp")
     with explain_disk_errors(path):
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -22,10 +24,18 @@ def put_in_place(path: Path, content: bytes, *, check: Callable[[], None]) -> in
             aside.replace(path)
             _sync_directory(path.parent)
         except BaseException:
+            for made in (aside, path):
+                with suppress(OSError):
+                    made.unlink(missing_ok=True)
             os.close(descriptor)
-            aside.unlink(missing_ok=True)
             raise
     return descriptor
+
+
+def open_again(path: Path) -> int:
+    """A new descriptor of a file in place; a network file system may have given up the old one."""
+    with explain_disk_errors(path):
+        return os.open(path, os.O_WRONLY)
 
 
 def write_at(descriptor: int, content: bytes, *, offset: int) -> None:
@@ -46,13 +56,11 @@ def _sync_directory(directory: Path) -> None:
 
 @contextmanager
 def explain_disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into HpcexpError: lost files mean a newer attempt."""
+    """Turn what the disk refuses into StorageError."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ESTALE):
-            raise SupersededError(f"{path}: deleted, as a newer attempt owns the run") from error
-        raise HpcexpError(
+        raise StorageError(
             f"{path}: cannot write metrics: {error.strerror}; free some space or quota, or mend "
             "the file system, then resume the run"
         ) from error

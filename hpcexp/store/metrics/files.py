@@ -9,7 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TypeVar
 
-from hpcexp.errors import HpcexpError, SupersededError
+from hpcexp.errors import HpcexpError, StorageError, SupersededError
 from hpcexp.store.layout import METRICS_PATTERN, RunDir
 from hpcexp.store.metrics.disk import explain_disk_errors
 
@@ -27,7 +27,7 @@ def find_files(run_dir: Path) -> dict[int, Path]:
     try:
         matches = [METRICS_PATTERN.fullmatch(path.name) for path in run_dir.iterdir()]
     except OSError as error:
-        raise HpcexpError(f"{run_dir}: cannot list the run directory: {error.strerror}") from error
+        raise StorageError(f"{run_dir}: cannot list the run directory: {error.strerror}") from error
     return {int(match[1]): run_dir / match[0] for match in matches if match}
 
 
@@ -47,7 +47,7 @@ def read_newest(run_dir: Path, read: Callable[[BufferedReader, Path], _T]) -> _T
                 return read(file, path)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ESTALE):
-                raise HpcexpError(f"{path}: cannot read metrics: {error.strerror}") from error
+                raise StorageError(f"{path}: cannot read metrics: {error.strerror}") from error
     raise HpcexpError(f"{run_dir}: its metrics file is replaced again and again; try again")
 
 

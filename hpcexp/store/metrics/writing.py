@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from hpcexp.errors import HpcexpError, SupersededError
-from hpcexp.store.metrics.disk import explain_disk_errors, put_in_place, write_at
+from hpcexp.errors import HpcexpError, StorageError, SupersededError
+from hpcexp.store.metrics.disk import (
+    explain_disk_errors,
+    open_again,
+    put_in_place,
+    write_at,
+)
 from hpcexp.store.metrics.encoding import (
     MAX_BLOCK_ROWS,
     RowLayout,
@@ -47,6 +54,7 @@ class MetricsWriter:
         descriptor: int,
         *,
         path: Path,
+        attempt: int,
         columns: tuple[str, ...],
         size: int,
         check: Callable[[], None],
@@ -56,6 +64,7 @@ class MetricsWriter:
         self.path = path
         self.columns = columns
         self._descriptor: int | None = descriptor
+        self._attempt = attempt
         self._size = size  # bytes on disk: where the next block goes
         self._row_bytes = RowLayout(columns, 0).row_bytes
         self._waiting = bytearray()
@@ -89,18 +98,24 @@ class MetricsWriter:
         kept = _read_kept_rows(run_dir, columns, resume_step)
         content = encode_header(kept.columns) + encode_table(kept)
         path = metrics_path(run_dir, attempt=attempt)
-        descriptor = put_in_place(path, content, check=check)
+        try:
+            descriptor = put_in_place(path, content, check=check)
+        except StorageError:
+            require_newest(run_dir, attempt + 1)  # a newer attempt deletes what we have aside
+            raise
         try:
             require_newest(run_dir, attempt + 1)
-            delete_earlier(run_dir, attempt)
-        except HpcexpError as error:
+        except HpcexpError:  # as if it had never begun: it may be tried again
             os.close(descriptor)
-            if isinstance(error, SupersededError):
+            with suppress(OSError):
                 path.unlink(missing_ok=True)
             raise
+        with suppress(StorageError):  # the next attempt deletes them; nobody reads them
+            delete_earlier(run_dir, attempt)
         return cls(
             descriptor,
             path=path,
+            attempt=attempt,
             columns=kept.columns,
             size=len(content),
             check=check,
@@ -138,17 +153,34 @@ class MetricsWriter:
     def flush(self) -> None:
         """Write what waits and wait for the disk: afterwards no crash loses these rows.
 
-        Raises what `check` raises, and HpcexpError where the disk refuses.
+        Raises what `check` raises, SupersededError where a newer attempt has a file, and
+        StorageError where the disk refuses: then it may be tried again.
         """
         if self._descriptor is None:
             return
         while self._waiting:
             self._check()
             block = bytes(self._waiting[: MAX_BLOCK_ROWS * self._row_bytes])
-            with explain_disk_errors(self.path):
-                write_at(self._descriptor, block, offset=self._size)
+            try:
+                with explain_disk_errors(self.path):
+                    write_at(self._descriptor, block, offset=self._size)
+            except StorageError as error:
+                self._recover(error)
+                raise
             self._size += len(block)
             del self._waiting[: len(block)]
+
+    def _recover(self, error: StorageError) -> None:
+        """Get hold of the file again where a network file system has let go of it."""
+        cause = error.__cause__
+        if not isinstance(cause, OSError) or cause.errno != errno.ESTALE:
+            return
+        require_newest(self.path.parent, self._attempt + 1)
+        renewed = open_again(self.path)
+        assert self._descriptor is not None
+        with suppress(OSError):
+            os.close(self._descriptor)
+        self._descriptor = renewed
 
     def close(self) -> None:
         """Flush and close; closing again does nothing."""
@@ -160,7 +192,8 @@ class MetricsWriter:
     def abandon(self) -> None:
         """Close without writing what waits: this process lost the run."""
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            with suppress(OSError):  # what was not synced is given up anyway
+                os.close(self._descriptor)
         self._descriptor = None
 
     def __enter__(self) -> Self:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcexp.errors import SupersededError
+from hpcexp.errors import StorageError, SupersededError
 from hpcexp.store.metrics import (
     MetricsRow,
     MetricsWriter,
@@ -172,18 +172,56 @@ def test_a_lost_run_is_not_started(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_deleted_on_the_server_means_superseded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail_as_nfs_does(*_: object) -> int:
-        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-
+@pytest.fixture
+def stale_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MetricsWriter:
+    """A writer with a row that waits, whose descriptor a network file system has given up."""
     writer = MetricsWriter.start(tmp_path, attempt=1, columns=COLUMNS, resume_step=None)
     writer.append([make_row(1)])
-    monkeypatch.setattr(os, "pwrite", fail_as_nfs_does)
-    with pytest.raises(SupersededError, match="a newer attempt owns the run"):
-        writer.flush()
-    writer.abandon()
+    stale, pwrite = writer._descriptor, os.pwrite
+
+    def write_unless_stale(descriptor: int, content: bytes, offset: int) -> int:
+        if descriptor == stale:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return pwrite(descriptor, content, offset)
+
+    # Only NFS has such descriptors; the new one must have another number than the old one.
+    monkeypatch.setattr(os, "pwrite", write_unless_stale)
+    return writer
+
+
+def test_a_file_that_the_server_let_go_of_is_opened_again_and_loses_no_row(
+    tmp_path: Path, stale_writer: MetricsWriter
+) -> None:
+    with pytest.raises(StorageError, match=r"metrics\.1\.bin: .*Stale file handle"):
+        stale_writer.flush()
+    stale_writer.close()
+    assert read_metrics(tmp_path).epoch.tolist() == [1]
+
+
+def test_a_file_deleted_on_the_server_by_a_newer_attempt_means_superseded(
+    tmp_path: Path, stale_writer: MetricsWriter
+) -> None:
+    write_run(tmp_path, make_rows(1, 1), attempt=2)
+    with pytest.raises(SupersededError, match="attempt 2 has begun"):
+        stale_writer.flush()
+    stale_writer.abandon()
+
+
+def test_a_start_that_the_disk_refused_leaves_nothing_and_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path, make_rows(1, 3))
+
+    def refuse(directory: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "_sync_directory", refuse)  # the last thing that can go wrong
+        with pytest.raises(StorageError, match=r"metrics\.2\.bin: .*Input/output error"):
+            write_run(tmp_path, make_rows(3, 4), attempt=2, resume_step=16)
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.1.bin"]
+    write_run(tmp_path, make_rows(3, 4), attempt=2, resume_step=16)
+    assert read_metrics(tmp_path).epoch.tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_a_failure_in_training_still_saves_the_rows(tmp_path: Path) -> None:
