@@ -9,8 +9,9 @@ from __future__ import annotations
 import click
 
 import hpcexp
-from hpcexp.cli import control, dataset, doctor, inspect, launch, logs, plot
+from hpcexp.cli import control, dataset, doctor, inspect, launch, logs, note, plot
 from hpcexp.cli import eval as eval_command
+from hpcexp.cli import list as list_command
 
 HELP_WIDTH = 100
 
@@ -53,12 +54,14 @@ def app() -> None:
 for command in (
     launch.launch,
     inspect.status,
+    list_command.list_experiments,
     logs.logs,
     control.resume,
     control.retry,
     control.cancel,
     plot.plot,
     eval_command.evaluate,
+    note.note,
     dataset.dataset,
     doctor.doctor,
     plot.schema,

@@ -48,6 +48,17 @@ def complete_run(
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+def complete_tag(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Tags that notes have, and the one that `hpcexp meeting` looks for."""
+    from hpcexp.store.catalogue import list_tags
+    from hpcexp.store.experiment import default_experiments_dir
+
+    tags = list_tags(default_experiments_dir())
+    return [CompletionItem(tag) for tag in tags if tag.startswith(incomplete.removeprefix("#"))]
+
+
 def experiments_dir_option(command: Command) -> Command:
     """`--experiments-dir`."""
     return click.option(
