@@ -9,7 +9,18 @@ from __future__ import annotations
 import click
 
 import hpcexp
-from hpcexp.cli import control, dataset, doctor, inspect, launch, logs, note, plot
+from hpcexp.cli import (
+    control,
+    dataset,
+    doctor,
+    inspect,
+    launch,
+    logs,
+    meeting,
+    note,
+    notebook,
+    plot,
+)
 from hpcexp.cli import eval as eval_command
 from hpcexp.cli import list as list_command
 
@@ -62,6 +73,8 @@ for command in (
     plot.plot,
     eval_command.evaluate,
     note.note,
+    notebook.notebook,
+    meeting.meeting,
     dataset.dataset,
     doctor.doctor,
     plot.schema,
