@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import matplotlib as mpl
 import numpy as np
@@ -31,6 +32,7 @@ SIZES = (16.0, 14.0, 12.0, 10.5, 9.0)  # of remarks: the largest at which all of
 LEADING = 1.35
 GREY = "#59636e"
 INDENT, MAX_DEPTH = 0.25, 8
+_PROBE_SIZE = 72.0
 SOURCE_SCALE, BOLD_WIDTH = 0.75, 0.87
 
 
@@ -57,7 +59,7 @@ def render_pdf(slides: Slides, *, pictures: Mapping[str, bytes]) -> bytes:
     settings = mpl.rc_context({"pdf.fonttype": 42, "font.family": list(families)})
     with settings, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        measure.cache_clear()  # it was measured in other fonts
+        _forget_widths()  # they were measured in other fonts
         with PdfPages(buffer, metadata={"CreationDate": None, "Title": "Meeting"}) as pdf:
             pdf.savefig(_draw_agenda(slides))
             for number, slide in enumerate(slides.slides, start=2):
@@ -65,8 +67,13 @@ def render_pdf(slides: Slides, *, pictures: Mapping[str, bytes]) -> bytes:
                 page = f"{number} / {len(slides.slides) + 1}"
                 _write(figure, page, WIDTH - MARGIN, 0.3, size=FOOT, colour=GREY, align="right")
                 pdf.savefig(figure)
-    measure.cache_clear()
+    _forget_widths()
     return buffer.getvalue()
+
+
+def _forget_widths() -> None:
+    measure.cache_clear()
+    _measure_letter.cache_clear()
 
 
 def find_missing_letters(slides: Slides) -> str:
@@ -176,14 +183,25 @@ def _wrap_passage(passage: Passage, *, width: float, size: float) -> list[Passag
 
 def wrap_anywhere(text: str, *, width: float, size: float) -> list[str]:
     """Lines of a width in inches, broken at spaces, or where a script has none, anywhere."""
-    lines, line = [], ""
+    lines, line, used = [], "", 0.0
     for word in _split_words(text):
-        if line and measure(as_plain_text(line + word).rstrip(), fontsize=size)[0] > width:
+        needed = sum(map(_measure_letter, word)) * size
+        if line and used + needed > width + _measure_letter(" ") * size:
             lines.append(line.rstrip())
-            line = word.lstrip()
-        else:
-            line += word
+            line, used = "", 0.0
+        line += word
+        used += needed
     return [*lines, line.rstrip()]
+
+
+@cache
+def _measure_letter(letter: str) -> float:
+    """Inches at a size of one point, as it stands between others.
+
+    To lay out every line that is tried would take seconds for a page.
+    """
+    between = measure(as_plain_text(f"n{letter}n"), fontsize=_PROBE_SIZE)[0]
+    return (between - measure("nn", fontsize=_PROBE_SIZE)[0]) / _PROBE_SIZE
 
 
 def _split_words(text: str) -> Iterator[str]:
