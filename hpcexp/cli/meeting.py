@@ -66,7 +66,7 @@ def meeting(
 
     tag = check_tag(tag)
     directory = resolve_experiments_dir(experiments_dir)
-    from hpcexp.analysis.notebook.write import write_slides
+    from hpcexp.analysis.lab_notebook.write import write_slides
 
     with showing_count("drawing", is_quiet=as_json) as show:
         written = write_slides(directory, tag=tag, since=since, outputs=outputs, on_progress=show)

@@ -62,7 +62,7 @@ def notebook(
     for path in outputs:
         if path.suffix not in SUFFIXES:
             raise UsageError(f"--output {path}: the notebook is written as .html or .md")
-    from hpcexp.analysis.notebook.write import write_notebook
+    from hpcexp.analysis.lab_notebook.write import write_notebook
 
     directory = resolve_experiments_dir(experiments_dir)
     _check_directory(directory)

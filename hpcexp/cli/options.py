@@ -38,11 +38,14 @@ def complete_run(
     from hpcexp.store.experiment import default_experiments_dir, read_plan
     from hpcexp.store.find import find_experiment
 
+    # While the value of an option is typed, click has not sorted the arguments yet.
+    text = context.params.get("experiment_name") or next(iter(context.args), None)
+    if text is None:
+        return []
     try:
-        text = context.params["experiment_name"]
         found = find_experiment(text, experiments_dir=default_experiments_dir())
         plan = read_plan(found.experiment)
-    except (HpcexpError, KeyError):
+    except HpcexpError:
         return []
     names = [*(group.name for group in plan.groups), *(run.name for run in plan.runs)]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from hpcexp.analysis.notebook.cards import Card, make_absent_card, make_card
+from hpcexp.analysis.lab_notebook.cards import Card, make_absent_card, make_card
 from hpcexp.errors import HpcexpError
 from hpcexp.store.catalogue import Query, search
 from hpcexp.store.notebook.gather import read_writings

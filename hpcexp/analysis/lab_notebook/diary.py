@@ -8,7 +8,7 @@ from datetime import date
 from itertools import groupby
 from pathlib import Path
 
-from hpcexp.analysis.notebook.cards import Card, make_card
+from hpcexp.analysis.lab_notebook.cards import Card, make_card
 from hpcexp.errors import HpcexpError
 from hpcexp.store.catalogue import Query, search
 from hpcexp.store.notebook.gather import Writings, read_writings

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from hpcexp.analysis.notebook.diary import read_diary
-from hpcexp.analysis.notebook.markdown import render_markdown
-from hpcexp.analysis.notebook.pages import render_notebook
+from hpcexp.analysis.lab_notebook.diary import read_diary
+from hpcexp.analysis.lab_notebook.markdown import render_markdown
+from hpcexp.analysis.lab_notebook.pages import render_notebook
 from hpcexp.store.notebook.imported import import_notebook
-from tests.analysis.notebook.text_of import read_html, read_markdown
+from tests.analysis.lab_notebook.text_of import read_html, read_markdown
 from tests.store.notebook.notebooks import NOTEBOOKS, read_exactly
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hpcexp.analysis.notebook.diary import Diary, nest_text
-from hpcexp.analysis.notebook.slides import Slides
+from hpcexp.analysis.lab_notebook.diary import Diary, nest_text
+from hpcexp.analysis.lab_notebook.slides import Slides
 
 
 def render_notebook(diary: Diary, *, title: str, pictures: Mapping[str, bytes]) -> str:
@@ -41,7 +41,7 @@ def encode_pictures(pictures: Mapping[str, bytes]) -> dict[str, str]:
 
 @cache
 def _make_environment() -> Environment:
-    loader = PackageLoader("hpcexp.analysis.notebook")
+    loader = PackageLoader("hpcexp.analysis.lab_notebook")
     environment = Environment(
         loader=loader,
         autoescape=True,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpcexp.analysis.notebook.markdown import escape
-from tests.analysis.notebook.text_of import read_markdown
+from hpcexp.analysis.lab_notebook.markdown import escape
+from tests.analysis.lab_notebook.text_of import read_markdown
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hpcexp.analysis.figures.page import as_plain_text, measure
-from hpcexp.analysis.notebook.cards import Card
-from hpcexp.analysis.notebook.diary import nest_text
-from hpcexp.analysis.notebook.fonts import (
+from hpcexp.analysis.lab_notebook.cards import Card
+from hpcexp.analysis.lab_notebook.diary import nest_text
+from hpcexp.analysis.lab_notebook.fonts import (
     OWN_FAMILY,
     choose_families,
     find_uncovered,
     has_own_letters,
 )
-from hpcexp.analysis.notebook.slides import Slide, Slides
+from hpcexp.analysis.lab_notebook.slides import Slide, Slides
 
 WIDTH, HEIGHT = 13.33, 7.5  # inches: 16 to 9
 MARGIN = 0.5

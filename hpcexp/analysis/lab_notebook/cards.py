@@ -10,7 +10,7 @@ from datetime import date
 
 from hpcexp.analysis.describe import spell_number
 from hpcexp.analysis.groups import make_group_axis
-from hpcexp.analysis.notebook.verdicts import read_verdicts
+from hpcexp.analysis.lab_notebook.verdicts import read_verdicts
 from hpcexp.store.catalogue import Entry
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.notebook.names import read_launch_day

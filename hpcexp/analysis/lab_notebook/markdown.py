@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpcexp.analysis.notebook.cards import Card
-from hpcexp.analysis.notebook.diary import Diary, DiaryBlock, LaterNote, nest_text
+from hpcexp.analysis.lab_notebook.cards import Card
+from hpcexp.analysis.lab_notebook.diary import Diary, DiaryBlock, LaterNote, nest_text
 from hpcexp.store.notebook.notes import Note
 
 # An underscore within a word, and most signs in places where they mean nothing, stay readable.

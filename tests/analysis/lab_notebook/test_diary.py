@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcexp.analysis.notebook.diary import find_depths, nest_text, read_diary
-from tests.analysis.notebook.conftest import HOSTILE, WIDE
+from hpcexp.analysis.lab_notebook.diary import find_depths, nest_text, read_diary
+from tests.analysis.lab_notebook.conftest import HOSTILE, WIDE
 
 
 def test_launches_notes_and_blocks_stand_on_their_days(experiments_dir: Path) -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from hpcexp.analysis.notebook.cards import Card
-from hpcexp.analysis.notebook.diary import Diary, read_diary
-from hpcexp.analysis.notebook.markdown import render_markdown
-from hpcexp.analysis.notebook.pages import render_notebook, render_slides
-from hpcexp.analysis.notebook.pictures import get_picture
-from hpcexp.analysis.notebook.slides import choose_slides
-from hpcexp.analysis.notebook.slides_pdf import find_missing_letters, render_pdf
+from hpcexp.analysis.lab_notebook.cards import Card
+from hpcexp.analysis.lab_notebook.diary import Diary, read_diary
+from hpcexp.analysis.lab_notebook.markdown import render_markdown
+from hpcexp.analysis.lab_notebook.pages import render_notebook, render_slides
+from hpcexp.analysis.lab_notebook.pictures import get_picture
+from hpcexp.analysis.lab_notebook.slides import choose_slides
+from hpcexp.analysis.lab_notebook.slides_pdf import find_missing_letters, render_pdf
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.files import write_bytes
 from hpcexp.store.layout import NotebookDir, notebook_dir

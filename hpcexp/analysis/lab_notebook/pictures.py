@@ -10,7 +10,7 @@ from PIL import Image
 from hpcexp.analysis.figures.boxplot import draw_boxplots
 from hpcexp.analysis.figures.drawing import render_figure
 from hpcexp.analysis.frames import load
-from hpcexp.analysis.notebook.cards import Card
+from hpcexp.analysis.lab_notebook.cards import Card
 from hpcexp.errors import HpcexpError
 from hpcexp.store.files import write_bytes
 from hpcexp.store.layout import ExperimentDir, NotebookDir

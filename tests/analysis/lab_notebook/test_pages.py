@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hpcexp.analysis.notebook.diary import read_diary
-from hpcexp.analysis.notebook.pages import render_notebook
-from hpcexp.analysis.notebook.pictures import get_picture
-from hpcexp.analysis.notebook.write import write_notebook
+from hpcexp.analysis.lab_notebook.diary import read_diary
+from hpcexp.analysis.lab_notebook.pages import render_notebook
+from hpcexp.analysis.lab_notebook.pictures import get_picture
+from hpcexp.analysis.lab_notebook.write import write_notebook
 from hpcexp.errors import HpcexpError
 from hpcexp.store.layout import ExperimentDir, notebook_dir
 from hpcexp.store.status import State
 from tests.analysis.builder import Fate, build_experiment
-from tests.analysis.notebook.conftest import HOSTILE, WIDE
-from tests.analysis.notebook.text_of import read_html, read_markdown
+from tests.analysis.lab_notebook.conftest import HOSTILE, WIDE
+from tests.analysis.lab_notebook.text_of import read_html, read_markdown
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 

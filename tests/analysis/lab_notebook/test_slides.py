@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from hpcexp.analysis.notebook.pages import render_slides
-from hpcexp.analysis.notebook.slides import choose_slides
-from hpcexp.analysis.notebook.slides_pdf import find_missing_letters, render_pdf, wrap_anywhere
-from hpcexp.analysis.notebook.write import write_slides
+from hpcexp.analysis.lab_notebook.pages import render_slides
+from hpcexp.analysis.lab_notebook.slides import choose_slides
+from hpcexp.analysis.lab_notebook.slides_pdf import find_missing_letters, render_pdf, wrap_anywhere
+from hpcexp.analysis.lab_notebook.write import write_slides
 from hpcexp.errors import UsageError
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.notebook.notes import add_note, make_note
-from tests.analysis.notebook.conftest import ABSENT, HOSTILE, WIDE
-from tests.analysis.notebook.text_of import read_html
+from tests.analysis.lab_notebook.conftest import ABSENT, HOSTILE, WIDE
+from tests.analysis.lab_notebook.text_of import read_html
 
 needs_poppler = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="needs poppler-utils")
 
