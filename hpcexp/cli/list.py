@@ -112,7 +112,7 @@ def _to_json(entry: Entry) -> dict[str, Any]:
 
 def _describe(found: Catalogue, directory: Path, *, num_conditions: int) -> list[str]:
     if not found.entries:
-        searched = f"none of the {found.num_searched} experiments in {directory}/ is like that"
+        searched = f"none of {found.num_searched} experiments in {directory}/ is like that"
         none = f"there are no experiments in {directory}/: hpcexp launch TEMPLATE makes one"
         return [searched if found.num_searched else none]
     header = ["experiment", "runs", "states", *(["groups"] if num_conditions else [])]

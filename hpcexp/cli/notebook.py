@@ -135,7 +135,8 @@ def import_file(
     if change.num_gone:
         click.echo(f"! {change.num_gone} lines that the last import had are gone from the file")
     counts = f"{len(attached)} are here, {len(waiting)} not yet"
-    click.echo(f"remarks on {len(remarks)} experiments: {counts}")
+    experiments = "1 experiment" if len(remarks) == 1 else f"{len(remarks)} experiments"
+    click.echo(f"remarks on {experiments}: {counts}")
     click.echo("see it  hpcexp notebook")
 
 

@@ -124,7 +124,7 @@ def test_experiments_are_found_and_told_as_json(experiment: ExperimentDir) -> No
     assert found["matching_groups"] == ["rnn_width=16"]
     assert found["launched"] == "2021-12-30"
     assert found["tags"] == ["paper"]
-    assert run("list", "--where", "rnn_width=17").startswith("none of the 1 experiments")
+    assert run("list", "--where", "rnn_width=17").startswith("none of 1 experiments")
 
 
 def test_mistakes_in_a_search_are_named(experiment: ExperimentDir) -> None:
