@@ -39,6 +39,7 @@ class Entry:
 
     `states` counts runs by the state that was written last; only `hpcexp status` asks the
     scheduler. `matching_groups` are those that meet the conditions: all where there are none.
+    `problems` names notes that cannot be read.
     """
 
     experiment: ExperimentDir
@@ -46,6 +47,7 @@ class Entry:
     states: Counter[State]
     notes: Sequence[Note]
     matching_groups: Sequence[str]
+    problems: Sequence[str] = ()
 
     @property
     def launched(self) -> date | None:
@@ -97,8 +99,9 @@ def search(experiments_dir: Path, query: Query) -> Catalogue:
     if named:
         _check_names(query.conditions, names)
     entries = tuple(entry for entry in found if isinstance(entry, Entry))
-    problems = (*(text for text in found if isinstance(text, str)), *writings.problems)
-    return Catalogue(entries, len(experiments), problems)
+    problems = [text for text in found if isinstance(text, str)]
+    problems += [text for entry in entries for text in entry.problems]
+    return Catalogue(entries, len(experiments), (*problems, *writings.problems))
 
 
 def list_tags(experiments_dir: Path) -> list[str]:
@@ -137,7 +140,8 @@ def _read_entry(
     if not groups:
         return None
     notes = writings.about(experiment)
-    entry = Entry(experiment, plan, count_states(experiment, plan), notes.notes, groups)
+    states = count_states(experiment, plan)
+    entry = Entry(experiment, plan, states, notes.notes, groups, notes.problems)
     has_tags = all(tag in entry.tags for tag in query.tags)
     has_state = not query.states or any(entry.states.get(state) for state in query.states)
     return entry if has_tags and has_state else None

@@ -145,5 +145,13 @@ def test_an_experiment_that_cannot_be_read_is_named_and_the_others_are_found(
     assert "plan.json: damaged" in problem
 
 
+def test_a_note_that_cannot_be_read_is_named(directory: Path) -> None:
+    (directory / WIDTH / "notes" / "damaged.json").write_text("{")
+    found = search(directory, Query(text="width"))
+    assert len(found.entries) == 1
+    (problem,) = found.problems
+    assert "damaged.json: damaged" in problem
+
+
 def test_an_empty_directory_has_none(tmp_path: Path) -> None:
     assert search(tmp_path / "none", Query(conditions=[parse_condition("lr=1")])).entries == ()

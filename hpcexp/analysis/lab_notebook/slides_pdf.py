@@ -129,7 +129,7 @@ def _make_page(title: str, subtitle: str) -> Figure:
 def _describe_outcome(card: Card) -> Iterator[Passage]:
     """The verdicts; the medians where there are none."""
     if card.verdicts:
-        yield from (Passage(verdict, is_bold=True) for verdict in card.verdicts)
+        yield from (Passage(f"• {verdict}", is_bold=True) for verdict in card.verdicts)
         yield GAP
     elif card.results:
         yield Passage(f"median {card.metric}" + (f" by {card.axis}" if card.axis else ""))
