@@ -5,7 +5,6 @@ Their columns are described in docs/metrics.md.
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ STILL_TRAINING = CUT_SHORT | {State.PENDING, State.SUBMITTED, State.RUNNING}
 """States whose newest value is a value so far: the run has not ended, or may continue."""
 
 _VALIDATE = SPLITS.index("validate")
-_NUM_PROBLEMS_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,19 +60,16 @@ class Results:
         return self.metrics.empty
 
     def __repr__(self) -> str:
-        return f"Results({self.experiment.name}: {self._describe()})"
+        return f"Results({self.experiment.name}: {self.describe()})"
 
     def _repr_html_(self) -> str:
-        lines = [f"<b>{html.escape(self.experiment.name)}</b>: {html.escape(self.plan.question)}"]
-        lines += [html.escape(self._describe())]
-        lines += [f"! {html.escape(p)}" for p in self.problems[:_NUM_PROBLEMS_SHOWN]]
-        lines += [
-            f"<code>.runs</code> {len(self.runs)} rows, <code>.metrics</code> "
-            f"{len(self.metrics):,} rows; columns: docs/metrics.md"
-        ]
-        return "<br>".join(lines)
+        """What Jupyter shows."""
+        from hpcexp.analysis.html import render_results
 
-    def _describe(self) -> str:
+        return render_results(self)
+
+    def describe(self) -> str:
+        """`4 groups, 24 runs (23 completed, 1 diverged)`."""
         states = self.runs["state"].value_counts()
         counts = ", ".join(f"{count} {state}" for state, count in states.items())
         return f"{len(self.plan.groups)} groups, {len(self.runs)} runs ({counts})"

@@ -15,15 +15,20 @@ from hpcexp.cli import (
     control,
     dataset,
     doctor,
+    export,
     extend,
     inspect,
     launch,
     logs,
+    meeting,
+    note,
+    notebook,
     plot,
     replay,
     reproduce,
 )
 from hpcexp.cli import eval as eval_command
+from hpcexp.cli import list as list_command
 
 HELP_WIDTH = 100
 
@@ -66,6 +71,7 @@ def app() -> None:
 for command in (
     launch.launch,
     inspect.status,
+    list_command.list_experiments,
     logs.logs,
     control.resume,
     control.retry,
@@ -77,6 +83,10 @@ for command in (
     reproduce.reproduce,
     archive.archive,
     clean.clean,
+    note.note,
+    notebook.notebook,
+    meeting.meeting,
+    export.export,
     dataset.dataset,
     doctor.doctor,
     plot.schema,

@@ -40,14 +40,28 @@ def complete_run(
     from hpcexp.store.experiment import default_experiments_dir, read_plan
     from hpcexp.store.find import find_experiment
 
+    # While the value of an option is typed, click has not sorted the arguments yet.
+    text = context.params.get("experiment_name") or next(iter(context.args), None)
+    if text is None:
+        return []
     try:
-        text = context.params["experiment_name"]
         found = find_experiment(text, experiments_dir=default_experiments_dir())
         plan = read_plan(found.experiment)
-    except (HpcexpError, KeyError):
+    except HpcexpError:
         return []
     names = [*(group.name for group in plan.groups), *(run.name for run in plan.runs)]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def complete_tag(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Tags that notes have, and the one that `hpcexp meeting` looks for."""
+    from hpcexp.store.catalogue import list_tags
+    from hpcexp.store.experiment import default_experiments_dir
+
+    tags = list_tags(default_experiments_dir())
+    return [CompletionItem(tag) for tag in tags if tag.startswith(incomplete.removeprefix("#"))]
 
 
 def experiments_dir_option(command: Command) -> Command:

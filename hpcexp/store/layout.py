@@ -19,10 +19,17 @@
     divergence.json        where the first value was not finite, for people
     forensics.pt           what `hpcexp replay` runs that step again from
     inspection/            what the run showed of itself while it trained
+  notes/                   what people wrote about the experiment, a file each
   plots/                   figures, and the table beside each
   eval/last/               what `hpcexp eval` found in the last (best, ...) parameters
     encoder.csv            a row for each run; encoder.pdf and encoder.png draw it
     decoder/rnn_width=48_rand_1_grid.png
+  export/csv/              tables for other programs (parquet, tensorboard, ...)
+
+notebook/                  beside the experiments, once somebody asks for it
+  imported/NAME.json       a notebook that was kept as text, line by line
+  figures/                 a figure of each experiment, drawn once
+  notebook.html            and notebook.md: all experiments and notes by date
 """
 
 from __future__ import annotations
@@ -316,6 +323,52 @@ class ExperimentDir:
             return self.archive.with_name(f"{self.name}.plots")
         return self.path / "plots"
 
+    @property
+    def notes_dir(self) -> Path:
+        """What people wrote about the experiment, a file for each note."""
+        return self.path / "notes"
+
+    def note_path(self, stem: str) -> Path:
+        """One note; its name orders it by time."""
+        return self.notes_dir / f"{stem}.json"
+
+    def export_dir(self, kind: str) -> Path:
+        """The results for another program, such as `csv` or `tensorboard`."""
+        return self.path / "export" / kind
+
     def eval_dir(self, label: str) -> EvalDir:
         """What was found in the parameters of one choice, such as `last` or `epoch_000500`."""
         return EvalDir(self.path / "eval" / label)
+
+
+@dataclass(frozen=True)
+class NotebookDir:
+    """Files of the notebook of all experiments of a directory; made when they are needed."""
+
+    path: Path
+
+    @property
+    def imported_dir(self) -> Path:
+        """Notebooks that were kept as text."""
+        return self.path / "imported"
+
+    def imported_path(self, name: str) -> Path:
+        """One of them."""
+        return self.imported_dir / f"{name}.json"
+
+    def figure_path(self, experiment: str) -> Path:
+        """The figure of an experiment."""
+        return self.path / "figures" / f"{experiment}.png"
+
+    def page_path(self, suffix: str) -> Path:
+        """The notebook as a page: `html` or `md`."""
+        return self.path / f"notebook.{suffix}"
+
+    def slides_path(self, tag: str, suffix: str) -> Path:
+        """The experiments with a tag as slides: `html` or `pdf`."""
+        return self.path / f"{tag}.{suffix}"
+
+
+def notebook_dir(experiments_dir: Path) -> NotebookDir:
+    """The notebook of a directory of experiments."""
+    return NotebookDir(experiments_dir / "notebook")

@@ -39,6 +39,21 @@ def read_settled(experiment: ExperimentDir, names: Sequence[str]) -> dict[str, R
     return statuses
 
 
+def read_written(experiment: ExperimentDir, names: Sequence[str]) -> dict[str, RunStatus]:
+    """Statuses as they were written last, from the summary alone if there is one.
+
+    For lists of many experiments: runs that died without a word still seem to train.
+    """
+    summary = read_summary(experiment)
+    if summary is None:
+        return rebuild_summary(experiment, names)
+    path = experiment.summary_path
+    return {
+        name: build_status(summary[name], path=path) if name in summary else RunStatus()
+        for name in names
+    }
+
+
 def _agrees(summarised: RunStatus, read: RunStatus) -> bool:
     return (summarised.state, summarised.attempt, summarised.step) == (
         read.state,

@@ -130,6 +130,7 @@ def write_run(
             num_steps=num_epochs * STEPS_PER_EPOCH,
             reason=fate.reason,
             hint=fate.hint,
+            metrics={"loss": fate.loss, MSE: fate.mse},
         ),
     )
 

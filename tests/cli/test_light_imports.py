@@ -44,6 +44,8 @@ def find_heavy(hpcexp: CommandLine, *arguments: str, extra: str = "") -> list[st
         ("eval", "--help"),
         ("launch", "tiny.yaml", "--dry-run", "--local"),
         ("status",),
+        ("list", "--where", "lr=1", "--tag", "paper"),
+        ("notebook", "--help"),
     ],
     ids=" ".join,
 )

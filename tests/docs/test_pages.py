@@ -77,3 +77,41 @@ def test_the_commands_of_the_eval_page_make_the_files_that_the_page_names(place:
         name = name.replace("RUN", run)
         assert any(path.endswith(name) for path in made), name
     assert f"eval/best_linear_projection_mse/prediction/{run}_train_strip.png" in made
+
+
+def test_the_commands_of_the_lab_notebook_page_make_what_the_page_says(place: Path) -> None:
+    outputs = [
+        run_snippet(snippet, directory=place)
+        for snippet in read_snippets(DOCS_DIR / "lab-notebook.md")
+    ]
+    assert any("next: a smaller learning rate" in output for output in outputs)
+    assert any("1 of 2" in output for output in outputs)  # groups that --where found
+    notebook = place / "experiments" / "notebook"
+    for name in (
+        "notebook.html",
+        "notebook.md",
+        "present_in_meeting.html",
+        "present_in_meeting.pdf",
+    ):
+        assert (notebook / name).is_file()
+
+
+def test_the_notebook_that_the_page_shows_is_imported(place: Path) -> None:
+    text = (DOCS_DIR / "lab-notebook.md").read_text()
+    (example,) = re.findall(r"```\n(2022/.*?)```", text, flags=re.DOTALL)
+    (place / "example.txt").write_text(example)
+    said = run_snippet(Snippet("console", "hpcexp notebook import example.txt"), directory=place)
+    assert "remarks on 1 experiment: 0 are here, 1 not yet" in said
+
+
+def test_the_recipes_work_one_after_the_other(place: Path) -> None:
+    for snippet in read_snippets(DOCS_DIR / "recipes.md"):
+        if snippet.language == "console":
+            run_snippet(snippet, directory=place)
+    checks = (
+        "\nprint(table['count'].tolist(), len(difference), len(best), len(everything), len(frame))"
+    )
+    script = join_python("recipes.md") + checks
+    said = run_snippet(Snippet("python", script), directory=place)
+    assert said.startswith("[2, 2] 2 4 4 ")
+    assert (place / "mine.pdf").is_file()

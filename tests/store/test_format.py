@@ -17,6 +17,8 @@ from hpcexp.store.find import find_experiment
 from hpcexp.store.git import GitState, UntrackedFile
 from hpcexp.store.layout import FORMAT, ExperimentDir
 from hpcexp.store.metrics import read_last, read_metrics
+from hpcexp.store.notebook.imported import ImportedNotebook
+from hpcexp.store.notebook.notes import Note
 from hpcexp.store.ownership import Owner, acquire, read_live_owner
 from hpcexp.store.provenance import Provenance
 from hpcexp.store.snapshot import Root, Snapshot
@@ -118,6 +120,8 @@ def read_section(heading: str) -> str:
         ("`provenance/`", LeftOut, ""),
         ("`jobs/submission_<n>.json`", Submission, ""),
         ("`jobs/submission_<n>.json`", Driver, ""),
+        ("`notes/*.json`", Note, ""),
+        ("`notebook/imported/<name>.json`", ImportedNotebook, ""),
         ("`runs/<run>/config.json`", RunConfig, ""),
         ("`runs/<run>/status.json`", RunStatus, ""),
         ("`runs/<run>/owner.json`", Owner, ""),

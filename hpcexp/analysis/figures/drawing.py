@@ -34,13 +34,14 @@ def save_drawing(drawing: Drawing, *, plots_dir: Path) -> tuple[Path, ...]:
     plots_dir.mkdir(exist_ok=True)
     paths = [plots_dir / f"{drawing.stem}.{suffix}" for suffix in ("pdf", "png", "csv")]
     pdf_path, png_path, csv_path = paths
-    write_bytes(pdf_path, _render(drawing.figure, "pdf"))
-    write_bytes(png_path, _render(drawing.figure, "png"))
+    write_bytes(pdf_path, render_figure(drawing.figure, "pdf"))
+    write_bytes(png_path, render_figure(drawing.figure, "png"))
     write_text(csv_path, drawing.table.to_csv(index=False))
     return tuple(paths)
 
 
-def _render(figure: Figure, suffix: str) -> bytes:
+def render_figure(figure: Figure, suffix: str) -> bytes:
+    """The bytes of a figure as `pdf` or `png`; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with mpl.rc_context({"pdf.fonttype": _PDF_FONT_TYPE}):
         figure.savefig(buffer, format=suffix, dpi=PNG_DPI, metadata=_METADATA[suffix])

@@ -1,0 +1,1 @@
+"""The notebook of all experiments, and slides for a meeting."""

@@ -1,0 +1,1 @@
+"""What people write about experiments: notes, and notebooks that were kept as text."""
