@@ -54,7 +54,8 @@ class Plan:
     """Everything that was decided at launch.
 
     `params` are the resolved hyperparameters that all groups share, `resources` those of
-    one job, `notify` says whom to tell at the end. `primary_metric` is what runs are judged by,
+    one job, `comparison` says which groups are held against each other, `notify` whom to tell
+    at the end. `primary_metric` is what runs are judged by,
     as the workload declared it at launch: a later change of mind must not judge old
     experiments anew.
     """
@@ -70,6 +71,7 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     resources: Mapping[str, Any]
     primary_metric: Mapping[str, Any]
+    comparison: Mapping[str, Any] = field(default_factory=dict)
     notify: Mapping[str, Any] = field(default_factory=dict)
     profile: str | None = None
     overrides: tuple[str, ...] = ()
