@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 import hpcexp
-from hpcexp.cli import control, dataset, doctor, inspect, launch, logs, plot
+from hpcexp.cli import control, dataset, doctor, inspect, launch, logs, plot, results
 from hpcexp.cli import eval as eval_command
 
 HELP_WIDTH = 100
@@ -58,6 +58,7 @@ for command in (
     control.retry,
     control.cancel,
     plot.plot,
+    results.import_results,
     eval_command.evaluate,
     dataset.dataset,
     doctor.doctor,

@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -84,14 +84,19 @@ def create_experiment(
     *,
     sources: Sequence[tuple[Path, str]],
     provenance: Provenance,
+    created: datetime | None = None,
+    fill: Callable[[ExperimentDir], None] = lambda _: None,
 ) -> ExperimentDir:
     """Make the directory of a new experiment, all at once.
 
     It is written aside and renamed, so that it exists whole or not at all. A name that is
     taken (two launches within a second) is never shared: the second waits for the next one.
-    `plan.configs` maps each group's name to its full configuration.
+    `plan.configs` maps each group's name to its full configuration. `created` names another
+    time than now, of results from elsewhere; `fill` adds what they already hold, before the
+    directory has its name.
 
-    Raises UsageError where the directory cannot be written, HpcexpError where that fails
+    Raises UsageError where the directory cannot be written or one of that time and name exists,
+    HpcexpError where that fails
     half-way (a full disk): nothing is kept then.
     """
     aside = ExperimentDir(experiments_dir / f"{UNFINISHED_PREFIX}{uuid.uuid4().hex[:12]}")
@@ -109,7 +114,8 @@ def create_experiment(
         start_summary(aside)
         for run in plan.runs:
             _write_run(aside.run(run.name), plan, run)
-        return _rename_exclusively(aside, experiments_dir, plan.name)
+        fill(aside)
+        return _rename_exclusively(aside, experiments_dir, plan.name, created)
     except BaseException as error:
         shutil.rmtree(aside.path, ignore_errors=True)
         if isinstance(error, OSError):
@@ -121,9 +127,11 @@ def create_experiment(
         raise
 
 
-def _rename_exclusively(aside: ExperimentDir, experiments_dir: Path, name: str) -> ExperimentDir:
+def _rename_exclusively(
+    aside: ExperimentDir, experiments_dir: Path, name: str, given: datetime | None
+) -> ExperimentDir:
     while True:
-        created = datetime.now().astimezone()
+        created = given or datetime.now().astimezone()
         final = ExperimentDir(experiments_dir / f"{created.strftime(TIMESTAMP)}_{name}")
         write_json(aside.record_path, {"format": FORMAT, "created": created.isoformat()})
         try:
@@ -133,6 +141,8 @@ def _rename_exclusively(aside: ExperimentDir, experiments_dir: Path, name: str) 
         except OSError as error:
             if error.errno not in TAKEN:
                 raise
+            if given is not None:
+                raise UsageError(f"{final.path} exists already; nothing was made") from error
             time.sleep(0.1)
         else:
             return final

@@ -42,7 +42,7 @@ def find_sample_sizes(
         generator.multinomial(len(s), np.full(len(s), 1 / len(s)), size=_NUM_RESAMPLES) / len(s)
         for s in (first, second)
     ]
-    sizes = np.arange(find_smallest_size(alpha), MAX_RUNS + 1)
+    sizes = _list_sizes(find_smallest_size(alpha))
     powers = _compute_powers(
         scores, weights[0], weights[1], sizes, alpha, _count_ties(first, second)
     )
@@ -70,6 +70,12 @@ def find_smallest_size(alpha: float) -> int:
     while smallest_p(size, size) > alpha:
         size += 1
     return size
+
+
+def _list_sizes(smallest: int) -> NDArray[np.int64]:
+    """Every size at first, then in steps of 4 %: nobody plans more finely."""
+    steps = np.geomspace(smallest, MAX_RUNS, 1 + math.ceil(math.log(MAX_RUNS / smallest) / 0.04))
+    return np.unique(np.ceil(steps - 1e-9).astype(np.int64))
 
 
 def _compute_powers(

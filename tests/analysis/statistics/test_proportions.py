@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,9 +23,20 @@ def test_fisher_is_that_of_scipy(data: st.DataObject, m: int, n: int) -> None:
     assert fisher_exact((a, b), (m, n)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("a", "b"), [(5, 0), (6, 1), (4, 2)])
-def test_boschloo_is_at_most_fisher(a: int, b: int) -> None:
-    assert boschloo_exact((a, b), (6, 6)) <= fisher_exact((a, b), (6, 6)) + 1e-9
+@pytest.mark.parametrize(("m", "n"), [(6, 6), (8, 5)])
+def test_boschloo_is_at_most_fisher_and_holds_its_level_at_every_rate(m: int, n: int) -> None:
+    tables = [(a, b) for a in range(m + 1) for b in range(n + 1)]
+    p = {table: boschloo_exact(table, (m, n)) for table in tables}
+    assert all(p[t] <= fisher_exact(t, (m, n)) + 1e-9 for t in tables)
+    for rate in np.random.default_rng(0).uniform(size=50):
+        chance = {(a, b): stats.binom.pmf(a, m, rate) * stats.binom.pmf(b, n, rate) for a, b in p}
+        for level in (0.01, 0.05, 0.2):
+            assert sum(chance[t] for t in tables if p[t] <= level) <= level * 1.001
+
+
+def test_boschloo_finds_what_fisher_misses() -> None:
+    assert fisher_exact((5, 0), (6, 6)) == pytest.approx(0.0152, abs=1e-4)
+    assert boschloo_exact((5, 0), (6, 6)) == pytest.approx(0.0063, abs=1e-3)
 
 
 @pytest.mark.parametrize("count", [0, 6])
