@@ -94,7 +94,7 @@ def make_table(findings: Findings, untrained: Sequence[float] | None = None) -> 
     for place, group in enumerate(findings.groups):
         end = [] if untrained is None else [spell_number(untrained[place])]
         table.append([*_make_row(group, with_level=level is None), *end])
-    return _align(table, right=(1, 2, len(header)))
+    return align(table, right=(1, 2, len(header)))
 
 
 def _list_untrained(summary: Summary) -> list[float] | None:
@@ -139,7 +139,7 @@ def _shorten(name: str) -> str:
     return f"{name[: half - 1]}…{name[-half:]}"
 
 
-def _align(table: Sequence[Sequence[str]], *, right: Iterable[int]) -> list[str]:
+def align(table: Sequence[Sequence[str]], *, right: Iterable[int]) -> list[str]:
     """Columns of equal width, two spaces apart, indented by two; some flush right."""
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     flush_right = set(right)

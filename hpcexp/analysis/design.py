@@ -25,6 +25,7 @@ from hpcexp.train.config import TrainConfig
 from hpcexp.train.schedule import Ramp
 from hpcexp.workloads import load_config_class
 
+MORE_VARIED = "more_than_one_variable"
 BUDGETS = ("max_epoch", "max_step")
 POOL = "train_set_pool"
 """Of results from elsewhere: how many samples the batches of all groups were drawn from."""
@@ -117,7 +118,7 @@ def _find_more_varied(plan: Plan, flat: Mapping[str, Mapping[str, Any]]) -> Cave
         message = f"besides {subject} the groups differ in {_join(undeclared)}"
     else:
         message = f"{_join(together)} vary together"
-    return Caveat("more_than_one_variable", f"{message}: which one matters is not shown", by_group)
+    return Caveat(MORE_VARIED, f"{message}: which one matters is not shown", by_group)
 
 
 def _find_aliased(plan: Plan) -> list[str]:
@@ -154,16 +155,19 @@ def _find_unequal_updates(
     return Caveat(
         "unequal_updates",
         f"the groups also differ in their number of updates ({_group_digits(low)} to "
-        f"{_group_digits(high)}): this does not show that {_name_cause(plan)} is the "
-        "cause; params.max_step makes them equal",
+        f"{_group_digits(high)}): this does not show that {_name_cause(plan, flat)} "
+        "the cause; params.max_step makes them equal",
         {name: str(count) for name, count in steps.items()},
     )
 
 
-def _name_cause(plan: Plan) -> str:
-    return (
-        _join([name for name in list_declared(plan) if name != GROUP]) or "what they are named for"
-    )
+def _name_cause(plan: Plan, flat: Mapping[str, Mapping[str, Any]]) -> str:
+    """`batch_size is`: the declared names that are hyperparameters."""
+    known = {name for settings in flat.values() for name in settings}
+    declared = [d for d in list_declared(plan) if any(is_part_of(name, [d]) for name in known)]
+    if not declared:
+        return "what they are named for is"
+    return f"{_join(declared)} {'is' if len(declared) == 1 else 'are'}"
 
 
 def _count_steps(settings: Mapping[str, Any]) -> int | None:

@@ -220,12 +220,14 @@ def _compare_pairs(
     adjusted = dict(zip(family.pairs, adjust_holm(p_values), strict=True))
     by_name = {group.name: group for group in groups}
     planned = {group.name: group for group in results.plan.groups}
+    starts = _collect_starts(results)
     for pair, test in tests.items():
         first, second = pair
         yield _compare(
             results,
             (by_name[first], by_name[second]),
             (samples[first], samples[second]),
+            (starts.get(first, {}), starts.get(second, {})),
             test,
             adjusted[pair],
             varied=list_varied(planned[first], planned[second]),
@@ -238,6 +240,7 @@ def _compare(
     results: Results,
     groups: tuple[GroupFinding, GroupFinding],
     samples: tuple[Sample, Sample],
+    starts: tuple[Mapping[int, float], Mapping[int, float]],
     test: RankTest,
     adjusted: Adjusted,
     *,
@@ -270,7 +273,7 @@ def _compare(
         p_cases=_find_p_cases(samples, [g.estimates.num_unknown for g in groups]),
         fisher_p=fisher_exact(*rates) if rates else None,
         boschloo_p=boschloo_exact(*rates) if rates else None,
-        paired=_compare_in_pairs(results, groups[0].name, groups[1].name),
+        paired=_compare_in_pairs(*starts),
         sample_sizes=(
             find_sample_sizes(a, b, alpha=LEVEL / adjusted.multiplier, generator=generator)
             if verdict is Verdict.INCONCLUSIVE and min(len(a), len(b)) > 1
@@ -307,19 +310,27 @@ def _find_p_cases(samples: tuple[Sample, Sample], num_unknown: Sequence[int]) ->
     return Extremes(min(p_values), max(p_values))
 
 
-def _compare_in_pairs(results: Results, first: str, second: str) -> PairedTests | None:
-    """None where the initialisations of the groups have nothing to do with each other."""
+def _collect_starts(results: Results) -> dict[str, dict[int, float]]:
+    """Final values by group and initialisation; empty where equal numbers mean nothing."""
     if not results.plan.comparison.get("paired", True):
+        return {}
+    final = results.runs[f"final.{results.metric.name}"].to_numpy(np.float64)
+    starts: dict[str, dict[int, float]] = {name: {} for name in results.group_axis.names}
+    inits = results.runs["rand_init"].tolist()
+    for group, rand_init, value in zip(results.runs["group"], inits, final.tolist(), strict=True):
+        if not math.isnan(value):
+            starts[str(group)][rand_init] = value
+    return starts
+
+
+def _compare_in_pairs(
+    first: Mapping[int, float], second: Mapping[int, float]
+) -> PairedTests | None:
+    """Final values by initialisation; None for fewer than two pairs."""
+    shared = [rand_init for rand_init in first if rand_init in second]
+    if len(shared) < 2:
         return None
-    column = f"final.{results.metric.name}"
-    rows = [
-        results.runs.loc[results.runs["group"] == name].set_index("rand_init")[column].dropna()
-        for name in (first, second)
-    ]
-    shared = rows[0].index.intersection(rows[1].index)
-    if len(shared) < 2 or not all(row.index.is_unique for row in rows):
-        return None
-    a, b = (row.loc[shared].to_numpy(np.float64) for row in rows)
+    a, b = ([values[rand_init] for rand_init in shared] for values in (first, second))
     return PairedTests(len(shared), signed_rank(a, b).p, sign_test(a, b).p)
 
 

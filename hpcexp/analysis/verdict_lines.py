@@ -205,9 +205,8 @@ def name_outcome(mode: Mode, metric: Metric) -> str:
 
 def _list_unknown(findings: Findings) -> list[str]:
     lines = [_describe_unknown(group) for group in findings.groups if group.estimates.num_unknown]
-    changed = [pair for pair in findings.pairs if pair.p_cases is not None]
-    if len(changed) == 1 and changed[0].p_cases is not None:
-        cases = changed[0].p_cases
+    cases = findings.pairs[0].p_cases if len(findings.pairs) == 1 else None
+    if cases is not None:
         lines.append(f"with them p could be from {spell_p(cases.best)} to {spell_p(cases.worst)}")
     return lines
 
@@ -217,12 +216,12 @@ def _describe_unknown(group: GroupFinding) -> str:
     parts = []
     if found.median_cases is not None:
         cases = found.median_cases
-        parts.append(f"median {spell_number(cases.best)} to {spell_number(cases.worst)}")
+        parts.append(f"the median is {spell_number(cases.best)} to {spell_number(cases.worst)}")
     if found.rate_cases is not None:
         worst, best = found.rate_cases.worst, found.rate_cases.best
-        parts.append(f"successes {100 * worst:.0f} % to {100 * best:.0f} %")
+        parts.append(f"the success rate {100 * worst:.0f} % to {100 * best:.0f} %")
     runs = "1 run" if num == 1 else f"{num} runs"
-    return f"{group.label}: {runs} without an outcome; at worst and at best {', '.join(parts)}"
+    return f"{group.label}: {runs} without an outcome; whatever it would be, {', '.join(parts)}"
 
 
 def _list_warnings(findings: Findings) -> list[str]:

@@ -58,6 +58,7 @@ for command in (
     control.retry,
     control.cancel,
     plot.plot,
+    results.compare,
     results.import_results,
     eval_command.evaluate,
     dataset.dataset,

@@ -178,11 +178,17 @@ class _Reader:
             here = _join(where, f"runs[{place}]")
             if self._check_keys(run, _RUN_KEYS, here, "a run"):
                 params = flatten_params(self._get(run, "params", dict, here) or {})
-                results.append(self._make_result({**run, "params": common | params}, here, None))
+                checked = {
+                    "params": common | params,
+                    "metrics": self._get(run, "metrics", dict, here),
+                }
+                results.append(self._make_result({**run, **checked}, here, None))
         if not results:
             self.fail(where, "holds no run: give groups with values, or runs")
         metric = self._get(entry, "metric", dict, where) or {}
         self._check_keys(metric, _METRIC_KEYS, _join(where, "metric"), "a metric")
+        for key in ("name", "title", "success_title"):
+            self._get(metric, key, str, _join(where, "metric"))
         variables = self._get(entry, "variables", list, where)
         return ResultsTable(
             tuple(result for result in results if result is not None),
