@@ -7,6 +7,6 @@ by the caller.
 `ranks` and `paired` test, `several` looks at more than two groups, `intervals`, `proportions`
 and `effects` estimate, `modality` recognises more than one kind of outcome, `power` says how
 many runs would decide, `sequential` plans several looks, `verdicts` puts a comparison into one
-of four words. What each promises is measured by benchmarks/statistics.py; the results are in
+of four words. What each promises is measured by benchmarks/error_rates.py; the results are in
 docs/results/statistics.md.
 """
