@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from hpcexp.analysis.findings import Findings, GroupFinding, PairFinding
@@ -216,7 +217,8 @@ def _describe_unknown(group: GroupFinding) -> str:
     parts = []
     if found.median_cases is not None:
         cases = found.median_cases
-        parts.append(f"the median is {spell_number(cases.best)} to {spell_number(cases.worst)}")
+        low = "unknown" if math.isnan(cases.best) else spell_number(cases.best)
+        parts.append(f"the median is {low} to {spell_number(cases.worst)}")
     if found.rate_cases is not None:
         worst, best = found.rate_cases.worst, found.rate_cases.best
         parts.append(f"the success rate {100 * worst:.0f} % to {100 * best:.0f} %")

@@ -30,6 +30,7 @@ from hpcexp.workloads import load_config_class, load_primary_metric
 IMPORTED = "imported"
 """The workload of results of which nobody said what was trained."""
 
+_TROUBLED = (State.DIVERGED, State.FAILED)
 _METRIC_NAME = re.compile(r"[A-Za-z_][\w./-]{0,99}")
 
 
@@ -52,6 +53,7 @@ class _Import:
     plan: Plan
     created: datetime | None
     results: Mapping[str, Result]
+    file_name: str
 
 
 def import_results(
@@ -124,6 +126,7 @@ class _Planner:
             resources={},
             comparison=comparison,
             primary_metric=metric,
+            is_imported=True,
             configs=configs,
         )
         results = {
@@ -134,7 +137,7 @@ class _Planner:
         self._require_values(results.values(), metric["name"])
         if self.faults:
             raise TemplateError(self.faults)
-        return _Import(plan, created, results)
+        return _Import(plan, created, results, self.path.name)
 
     def fail(self, where: str, message: str, line: int | None = None) -> None:
         self.faults.append(Problem(str(self.path), line, where, message))
@@ -294,11 +297,15 @@ def _fill(aside: ExperimentDir, planned: _Import) -> None:
             num_epochs=epoch,
             step=step,
             num_steps=step,
-            reason=result.reason,
+            reason=result.reason or _explain(result, planned),
             metrics=values,
             updated=time.time(),
         )
         write_status(run_dir, status)
+
+
+def _explain(result: Result, planned: _Import) -> str:
+    return f"{result.state} as {planned.file_name} says" if result.state in _TROUBLED else ""
 
 
 def _find_length(plan: Plan, group: str, result: Result) -> tuple[int, int]:

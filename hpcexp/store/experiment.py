@@ -57,7 +57,7 @@ class Plan:
     one job, `comparison` says which groups are held against each other, `notify` whom to tell
     at the end. `primary_metric` is what runs are judged by,
     as the workload declared it at launch: a later change of mind must not judge old
-    experiments anew.
+    experiments anew. `is_imported`: the runs were trained elsewhere, and nothing here trains them.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Plan:
     notify: Mapping[str, Any] = field(default_factory=dict)
     profile: str | None = None
     overrides: tuple[str, ...] = ()
+    is_imported: bool = False
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 

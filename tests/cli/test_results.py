@@ -21,6 +21,9 @@ def test_results_are_imported_plotted_and_compared(hpcexp: CommandLine) -> None:
     assert "symmetry.K" in compared
     assert "wrote out/linear_projection_mse.pdf, .png" in compared
     assert (hpcexp.directory / "out" / "settings.csv").exists()
+    assert "100 %" in hpcexp("status", "xj_k")
+    for command in ("resume", "retry"):
+        assert "its results were imported" in hpcexp(command, "xj_k", "--local", exit_code=2)
 
 
 def test_a_mistake_is_two_without_a_traceback(hpcexp: CommandLine) -> None:

@@ -53,6 +53,7 @@ def test_a_csv_becomes_an_experiment_that_is_read_like_any(tmp_path: Path) -> No
     assert list(runs["state"]) == ["completed", "diverged", "completed", "failed"]
     assert runs["final.mse"].tolist()[:3] == pytest.approx([0.2, math.inf, 0.4])
     assert math.isnan(runs["final.mse"].iloc[3])
+    assert runs["reason"].tolist()[3] == "failed as results.csv says"
     assert runs["final.loss"].iloc[0] == pytest.approx(1.5)
     assert results.plan.comparison["paired"]
     assert results.metric.success_below == 0.3

@@ -44,7 +44,8 @@ class GroupEstimates:
     """One group; `n` runs have an outcome, `num_unknown` crashed or went missing.
 
     `mean` is None where there are several modes or a diverged run: no run lies near it.
-    `median_cases` and `rate_cases` are None where no run is unknown.
+    `median_cases` and `rate_cases` are None where no run is unknown; at their best unknown runs
+    are as good as the best that was seen, NaN where none was.
     """
 
     n: int
@@ -102,8 +103,9 @@ def measure_rate(values: Values, *, below: float) -> Rate:
 def _find_median_cases(values: Values, num_unknown: int) -> Extremes | None:
     if not num_unknown:
         return None
-    # No run is better than the best that was seen: nobody knows how much better one could be.
-    best = np.full(num_unknown, values.min() if len(values) else math.nan)
+    # Nobody knows how much better than the best that was seen a run could be.
+    finite = values[np.isfinite(values)]
+    best = np.full(num_unknown, finite.min() if len(finite) else math.nan)
     worst = np.full(num_unknown, math.inf)
     return Extremes(*(take_median(np.concatenate([values, rest])) for rest in (best, worst)))
 

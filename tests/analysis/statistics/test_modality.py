@@ -68,6 +68,9 @@ def test_unknown_runs_are_shown_at_their_best_and_worst() -> None:
     assert found.rate_cases is not None
     assert (found.rate_cases.best, found.rate_cases.worst) == (3 / 5, 1 / 5)
     assert estimate_group([0.1]).median_cases is None
+    nothing_good = estimate_group([math.inf], num_unknown=1).median_cases
+    assert nothing_good is not None
+    assert math.isnan(nothing_good.best)
 
 
 def test_a_group_without_outcomes_has_no_numbers() -> None:
