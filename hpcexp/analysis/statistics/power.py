@@ -37,31 +37,31 @@ def find_sample_sizes(
     Source: Lehmann 1975, Nonparametrics, section 2.3 (power of the Wilcoxon test).
     """
     first, second = as_values(a), as_values(b)
-    scores = _score(first, second)
     weights = [
         generator.multinomial(len(s), np.full(len(s), 1 / len(s)), size=_NUM_RESAMPLES) / len(s)
         for s in (first, second)
     ]
-    sizes = _list_sizes(find_smallest_size(alpha))
-    powers = _compute_powers(
-        scores, weights[0], weights[1], sizes, alpha, _count_ties(first, second)
-    )
-    reached = powers >= POWER
-    needed = np.where(reached.any(axis=1), sizes[np.argmax(reached, axis=1)], MAX_RUNS + 1)
-    low, median, high = np.quantile(needed, [0.1, 0.5, 0.9], method="inverted_cdf")
-    return SampleSizes(_cap(low), _cap(median), _cap(high))
+    spread = _measure(_score(first, second), *weights, ties=_count_ties(first, second))
+    low = np.full(_NUM_RESAMPLES, find_smallest_size(alpha))
+    high = np.full(_NUM_RESAMPLES, MAX_RUNS + 1)  # that many always "suffice"
+    needed = NormalDist().inv_cdf(POWER)
+    while (low < high).any():  # power grows with the number of runs: halve the range
+        middle = (low + high) // 2
+        suffices = spread.standardise(middle, alpha) >= needed
+        high = np.where(suffices | (low == high), np.minimum(middle, high), high)
+        low = np.where(suffices, low, np.minimum(middle + 1, high))
+    chosen = np.quantile(high, [0.1, 0.5, 0.9], method="inverted_cdf")
+    return SampleSizes(*(_cap(number) for number in chosen))
 
 
 def compute_power(a: ArrayLike, b: ArrayLike, *, num_runs: int, alpha: float) -> float:
     """The power with `num_runs` per group if the values, (runs,) each, were all there are."""
     first, second = as_values(a), as_values(b)
-    weights = [np.full((1, len(s)), 1 / len(s)) for s in (first, second)]
     if num_runs < find_smallest_size(alpha):
         return 0.0
-    sizes = np.array([num_runs])
-    ties = _count_ties(first, second)
-    scores = _score(first, second)
-    return float(_compute_powers(scores, weights[0], weights[1], sizes, alpha, ties)[0, 0])
+    weights = [np.full((1, len(s)), 1 / len(s)) for s in (first, second)]
+    spread = _measure(_score(first, second), *weights, ties=_count_ties(first, second))
+    return NormalDist().cdf(float(spread.standardise(np.array([num_runs]), alpha)[0]))
 
 
 def find_smallest_size(alpha: float) -> int:
@@ -72,30 +72,36 @@ def find_smallest_size(alpha: float) -> int:
     return size
 
 
-def _list_sizes(smallest: int) -> NDArray[np.int64]:
-    """Every size at first, then in steps of 4 %: nobody plans more finely."""
-    steps = np.geomspace(smallest, MAX_RUNS, 1 + math.ceil(math.log(MAX_RUNS / smallest) / 0.04))
-    return np.unique(np.ceil(steps - 1e-9).astype(np.int64))
+@dataclass(frozen=True, eq=False)
+class _Spread:
+    """Of each resample: how far U is from its mean without a difference, and its variances.
+
+    `distance` is of the share of pairs from 1/2; the variance of U with n runs per group is n^2
+    (of_pair + (n - 1) of_run). Ties take the share `ties` from its variance without a difference.
+    """
+
+    distance: Values
+    of_pair: Values
+    of_run: Values
+    ties: float
+
+    def standardise(self, sizes: NDArray[np.int64], alpha: float) -> Values:
+        """By how many deviations U exceeds the critical value, with so many runs per group."""
+        n = sizes.astype(float)
+        null = np.sqrt((2 * n + 1) / 12 * (1 - self.ties))
+        critical = NormalDist().inv_cdf(1 - alpha / 2) * null
+        deviation = np.sqrt(np.maximum(self.of_pair + (n - 1) * self.of_run, 1e-12))
+        return np.asarray((n * self.distance - 0.5 / n - critical) / deviation, np.float64)
 
 
-def _compute_powers(
-    scores: Values, wa: Values, wb: Values, sizes: NDArray[np.int64], alpha: float, ties: float
-) -> Values:
-    """Power, (resamples, sizes), from weights of the observed values, (resamples, runs) each."""
+def _measure(scores: Values, wa: Values, wb: Values, *, ties: float) -> _Spread:
+    """From weights of the observed values, (resamples, runs) each."""
     of_a, of_b = wb @ scores.T, wa @ scores  # the mean score of each value against the other group
     share = (wa * of_a).sum(axis=1)
-    var_a = (wa * (of_a - share[:, None]) ** 2).sum(axis=1)
-    var_b = (wb * (of_b - share[:, None]) ** 2).sum(axis=1)
-    var_pair = np.einsum("ri,ij,rj->r", wa, scores**2, wb) - share**2
-    n = sizes.astype(float)[None, :]
-    variance = n**2 * (var_pair[:, None] + (n - 1) * (var_a + var_b)[:, None])
-    null = np.sqrt(n**2 * (2 * n + 1) / 12 * (1 - ties))
-    critical = NormalDist().inv_cdf(1 - alpha / 2) * null
-    distance = n**2 * np.abs(share[:, None] - 0.5) - 0.5 - critical
-    from scipy.special import ndtr
-
-    deviation = np.sqrt(np.maximum(variance, 1e-12))
-    return np.asarray(ndtr(distance / deviation), np.float64)
+    var_a = (wa * of_a**2).sum(axis=1) - share**2
+    var_b = (wb * of_b**2).sum(axis=1) - share**2
+    of_pair = ((wa @ scores**2) * wb).sum(axis=1) - share**2
+    return _Spread(np.abs(share - 0.5), of_pair, np.maximum(var_a + var_b, 0), ties)
 
 
 def _score(a: Values, b: Values) -> Values:
