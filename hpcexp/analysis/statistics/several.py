@@ -142,9 +142,14 @@ def _test_interaction(
     aligned = values - additive @ (additive.T @ values)
     # Rounding must not break ties between equal residuals.
     ranks = _centre(double_midranks(np.round(aligned, 12)))
-    observed = float(((ranks @ basis) ** 2).sum())
-    drawn = ((_permute(ranks, generator) @ basis) ** 2).sum(axis=1)
-    return _share(drawn, observed)
+
+    # As a share of what the sum of both effects leaves: permuting undoes the alignment.
+    def explain(arranged: Values) -> Values:
+        left_over = (arranged**2).sum(axis=1) - ((arranged @ additive) ** 2).sum(axis=1)
+        share = ((arranged @ basis) ** 2).sum(axis=1) / np.maximum(left_over, 1e-12)
+        return np.asarray(share, np.float64)
+
+    return _share(explain(_permute(ranks, generator)), float(explain(ranks[None, :])[0]))
 
 
 def _dummy(codes: NDArray[np.int64]) -> Values:

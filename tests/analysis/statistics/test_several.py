@@ -72,3 +72,14 @@ def test_an_effect_that_turns_round_is_an_interaction() -> None:
     values[0] = math.inf
     found = compare_two_axes(FIRST, SECOND, values, generator=np.random.default_rng(0))
     assert found.p_interaction < 0.01
+
+
+def test_groups_of_unequal_sizes_are_compared_within_the_other_axis() -> None:
+    """The first axis lowers values; runs of its low level happen to be where the second does."""
+    first = [0] * 8 + [1] * 3 + [0] * 3 + [1] * 8
+    second = [0] * 11 + [1] * 11
+    random = np.random.default_rng(4)
+    values = -1.5 * np.array(first) + 10 * np.array(second) + random.normal(size=22)
+    found = compare_two_axes(first, second, values, generator=np.random.default_rng(0))
+    assert found.p_first < 0.01
+    assert found.p_second < 0.01
