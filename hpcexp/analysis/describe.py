@@ -7,23 +7,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpcexp.analysis.findings import Findings, GroupFinding
 from hpcexp.analysis.frames import MISSING, Results
-from hpcexp.analysis.summary import CONFIDENCE, GroupSummary, Summary
+from hpcexp.analysis.spelling import spell_number, spell_percent
+from hpcexp.analysis.statistics.intervals import CONFIDENCE
+from hpcexp.analysis.summary import Summary
+from hpcexp.analysis.verdict_lines import describe_verdicts
 from hpcexp.store.status import FINISHED, State
 
 MAX_RUNS_LISTED = 10
 _MAX_NAME_LENGTH = 44
 _UNACCOUNTED = (State.FAILED, State.CANCELLED, State.LOST, MISSING)
-_DIVERGED = "diverged"
+_MIN_RUNS_FOR_95 = 6
 
 
-def describe(results: Results, summary: Summary) -> str:
-    """How many runs count, the table of groups, and the runs that do not count, with reasons."""
+def describe(results: Results, summary: Summary, findings: Findings) -> str:
+    """How many runs count, the table of groups, the verdicts, and the runs that do not count."""
     blocks = [
         describe_counts(summary.states),
         *_describe_rest(summary),
         "",
-        *_make_table(summary),
+        *make_table(findings, _list_untrained(summary)),
+        *_explain_levels(findings),
+        *_pad(describe_verdicts(findings)),
         *_list_runs(results),
         *_list_problems(results),
     ]
@@ -59,42 +65,71 @@ def describe_written(paths: Sequence[Path]) -> str:
     return f"wrote {', '.join(filter(None, [named, suffixes]))}{more}"
 
 
-def spell_number(value: float) -> str:
-    """Two decimals where they say something, else two significant digits."""
-    if math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return _DIVERGED
-    return f"{value:.2f}" if 0.1 <= abs(value) < 1000 or value == 0 else f"{value:.2g}"
-
-
 def _describe_rest(summary: Summary) -> list[str]:
     """What is not counted: not yet, or never unless someone acts."""
     rest = {s: n for s, n in summary.states.items() if s not in FINISHED}
     return [f"not counted: {describe_states(rest)}"] if any(rest.values()) else []
 
 
-def _make_table(summary: Summary) -> list[str]:
-    header = [summary.metric.title, "n", "median", "[min, max]"]
-    if summary.metric.success_below is not None:
-        below = f"successes (< {summary.metric.success_below:g})"
+def make_table(findings: Findings, untrained: Sequence[float] | None = None) -> list[str]:
+    """A line for each group: n, the median with its interval, successes with theirs.
+
+    The level of the intervals stands in the header where it is one, else beside each.
+    """
+    metric = findings.metric
+    levels = {g.estimates.median_interval.level for g in findings.groups
+              if g.estimates.median_interval is not None}  # fmt: skip
+    level = levels.pop() if len(levels) == 1 else None
+    header = [
+        metric.title,
+        "n",
+        "median",
+        "[level]" if level is None else f"[{spell_percent(level)}]",
+    ]
+    if metric.success_below is not None:
+        below = f"successes (< {metric.success_below:g})"
         header += [below, f"[{100 * CONFIDENCE:.0f} %]"]
-    table = [[*header, "untrained"], *(_make_row(group) for group in summary.groups)]
-    return _align(table, right=(1, 2, len(header)))
+    last = [] if untrained is None else ["untrained"]
+    table = [[*header, *last]]
+    for place, group in enumerate(findings.groups):
+        end = [] if untrained is None else [spell_number(untrained[place])]
+        table.append([*_make_row(group, with_level=level is None), *end])
+    return align(table, right=(1, 2, len(header)))
 
 
-def _make_row(group: GroupSummary) -> list[str]:
-    final, success = group.final, group.success
-    span = f"[{spell_number(final.min)}, {spell_number(final.max)}]" if final.n else ""
-    row = [_shorten(group.group), str(final.n), spell_number(final.median), span]
-    if success is not None:
-        interval = f"[{_percent(success.low)}, {_percent(success.high)}]" if final.n else ""
-        row += [f"{success.num_successes}/{success.num_trials}", interval]
-    return [*row, spell_number(group.untrained_median)]
+def _list_untrained(summary: Summary) -> list[float] | None:
+    """None where nobody measured it, as of results from elsewhere."""
+    medians = [group.untrained_median for group in summary.groups]
+    return None if all(math.isnan(median) for median in medians) else medians
 
 
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.0f} %"
+def _make_row(group: GroupFinding, *, with_level: bool) -> list[str]:
+    found = group.estimates
+    row = [_shorten(group.name), str(found.n), spell_number(found.median), ""]
+    if found.median_interval is not None:
+        interval = found.median_interval
+        level = f" {spell_percent(interval.level)}" if with_level else ""
+        row[3] = f"[{spell_number(interval.low)}, {spell_number(interval.high)}]{level}"
+    if found.success is not None:
+        rate = found.success.interval
+        shown = "" if rate is None else f"[{100 * rate.low:.0f} %, {100 * rate.high:.0f} %]"
+        row += [f"{found.success.num_successes}/{found.success.num_runs}", shown]
+    return row
+
+
+def _explain_levels(findings: Findings) -> list[str]:
+    few = {g.estimates.n for g in findings.groups if 0 < g.estimates.n < _MIN_RUNS_FOR_95}
+    if not few:
+        return []
+    return [
+        "",
+        f"of {_MIN_RUNS_FOR_95 - 1} runs or fewer no interval of the median has 95 %: theirs is "
+        "the whole range, with the level that it has",
+    ]
+
+
+def _pad(lines: Sequence[str]) -> list[str]:
+    return ["", *lines] if lines else []
 
 
 def _shorten(name: str) -> str:
@@ -104,7 +139,7 @@ def _shorten(name: str) -> str:
     return f"{name[: half - 1]}…{name[-half:]}"
 
 
-def _align(table: Sequence[Sequence[str]], *, right: Iterable[int]) -> list[str]:
+def align(table: Sequence[Sequence[str]], *, right: Iterable[int]) -> list[str]:
     """Columns of equal width, two spaces apart, indented by two; some flush right."""
     widths = [max(len(cell) for cell in column) for column in zip(*table, strict=True)]
     flush_right = set(right)

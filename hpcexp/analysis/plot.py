@@ -1,4 +1,4 @@
-"""From an experiment to its figures, and the table beside each."""
+"""From an experiment to its numbers and figures, and the table beside each."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from hpcexp.analysis.describe import describe_states
 from hpcexp.analysis.figures import FIGURES
 from hpcexp.analysis.figures.drawing import save_drawing
+from hpcexp.analysis.findings import Findings, find_out
+from hpcexp.analysis.findings_files import save_findings
 from hpcexp.analysis.frames import Results, load
 from hpcexp.analysis.summary import Summary, summarise
 from hpcexp.errors import HpcexpError, UsageError
@@ -18,10 +20,15 @@ from hpcexp.store.layout import ExperimentDir
 
 @dataclass(frozen=True)
 class PlotReport:
-    """What was drawn of what; `written` is in the order of writing: PDF, PNG, CSV of each."""
+    """What was drawn of what; `written` is in the order of writing: PDF, PNG, CSV of each.
+
+    `tables` are the statistics, as JSON and as CSV of groups and of pairs.
+    """
 
     results: Results
     summary: Summary
+    findings: Findings
+    tables: tuple[Path, ...]
     written: tuple[Path, ...]
 
 
@@ -29,7 +36,7 @@ def plot_experiment(
     experiment: ExperimentDir,
     *,
     figures: Sequence[str] | None = None,
-    on_numbers: Callable[[Results, Summary], None] = lambda *_: None,
+    on_numbers: Callable[[Results, Summary, Findings], None] = lambda *_: None,
 ) -> PlotReport:
     """Draw what has been recorded so far; `figures` are names in FIGURES, all by default.
 
@@ -45,8 +52,10 @@ def plot_experiment(
             f"{experiment.name}: no run has recorded anything yet "
             f"({describe_states(summary.states)}); hpcexp status {experiment.name} shows why"
         )
-    on_numbers(results, summary)
-    return PlotReport(results, summary, tuple(_draw(results, chosen)))
+    findings = find_out(results)
+    on_numbers(results, summary, findings)
+    tables = save_findings(findings, results.experiment.plots_dir)
+    return PlotReport(results, summary, findings, tables, tuple(_draw(results, chosen)))
 
 
 def _draw(results: Results, names: Sequence[str]) -> list[Path]:

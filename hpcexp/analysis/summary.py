@@ -11,13 +11,13 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hpcexp.analysis.frames import MISSING, Results
+from hpcexp.analysis.statistics.proportions import wilson_interval
 from hpcexp.store.status import FINISHED, State
 from hpcexp.train.metric import Metric
 
@@ -145,25 +145,6 @@ def measure_success(values: ArrayLike, *, below: float) -> SuccessRate:
     if n == 0:
         return SuccessRate(0, 0, math.nan, math.nan, math.nan)
     return SuccessRate(num_successes, n, num_successes / n, *wilson_interval(num_successes, n))
-
-
-def wilson_interval(
-    num_successes: int, num_trials: int, *, confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """The score interval of a binomial proportion: good for few trials, and within [0, 1].
-
-    Source: Wilson 1927, Probable inference, the law of succession, and statistical inference.
-    Raises ValueError where there are no trials.
-    """
-    if not 0 <= num_successes <= num_trials or num_trials == 0:
-        raise ValueError(f"{num_successes} successes of {num_trials} trials")
-    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2
-    rate, n = num_successes / num_trials, num_trials
-    centre = (rate + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * (rate * (1 - rate) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    # Exact at both ends, where rounding would leave something like 1e-17.
-    low = 0.0 if num_successes == 0 else centre - half
-    return low, 1.0 if num_successes == n else centre + half
 
 
 def _summarise_group(name: str, label: str, runs: pd.DataFrame, metric: Metric) -> GroupSummary:

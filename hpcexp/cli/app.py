@@ -26,6 +26,7 @@ from hpcexp.cli import (
     plot,
     replay,
     reproduce,
+    results,
 )
 from hpcexp.cli import eval as eval_command
 from hpcexp.cli import list as list_command
@@ -78,6 +79,8 @@ for command in (
     control.cancel,
     extend.extend,
     plot.plot,
+    results.compare,
+    results.import_results,
     eval_command.evaluate,
     replay.replay,
     reproduce.reproduce,

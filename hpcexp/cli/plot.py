@@ -16,6 +16,7 @@ from hpcexp.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from hpcexp.analysis.findings import Findings
     from hpcexp.analysis.frames import Results
     from hpcexp.analysis.summary import Summary
 
@@ -34,25 +35,29 @@ def plot(
     as_json: bool,
     experiments_dir: Path | None,
 ) -> None:
-    """Draw boxplots, success rates and loss curves.
+    """Say what the runs support; draw boxplots, success rates and loss curves.
 
     Works while runs train: it draws what there is, and says what is missing. The files go
     to plots/ in the experiment's directory, as PDF and PNG,
-    with the table beside each as CSV. An archive is read in place; its figures go to NAME.plots/
-    beside it.
+    with the table beside each as CSV; the statistics go there too, as statistics.json,
+    statistics_groups.csv and statistics_pairs.csv. docs/statistics.md explains the words.
+    An archive is read in place; its files go to NAME.plots/ beside it.
     """
     from hpcexp.analysis.describe import describe, describe_written
+    from hpcexp.analysis.findings_files import findings_to_json
     from hpcexp.analysis.plot import plot_experiment
 
     experiment = find(experiment_name, experiments_dir, quiet=as_json, archives=True)
 
-    def show(results: Results, summary: Summary) -> None:
+    def show(results: Results, summary: Summary, findings: Findings) -> None:
         if not as_json:
-            click.echo(f"{describe(results, summary)}\n")
+            click.echo(f"{describe(results, summary, findings)}\n")
 
     report = plot_experiment(experiment, figures=figures or None, on_numbers=show)
     if as_json:
-        print_json({"experiment": str(experiment.place), "files": [str(p) for p in report.written]})
+        files = [str(path) for path in (*report.written, *report.tables)]
+        statistics = findings_to_json(report.findings)
+        print_json({"experiment": str(experiment.place), "files": files, "statistics": statistics})
         return
     click.echo(f"{describe_written(report.written)}\nin {experiment.plots_dir}/")
 

@@ -30,6 +30,7 @@ def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
             if run.group.name in kept
         ),
         resources=template.resources.model_dump(mode="json"),
+        comparison=template.comparison.model_dump(mode="json"),
         notify=template.notify.model_dump(mode="json"),
         primary_metric=dataclasses.asdict(load_primary_metric(template.workload)),
         profile=template.profile,

@@ -38,10 +38,15 @@ def choose_resumable(observation: Observation, choice: Choice | None = None) -> 
     """Runs that are unfinished and that nobody works on; cancelled ones only if asked for.
 
     Runs that are held are left to the jobs that will submit them.
-    Raises UsageError for unknown names, HpcexpError where Slurm did not answer: then a run
-    may be waiting in the queue, and submitting it would train it twice.
+    Raises UsageError for unknown names and for results from elsewhere, HpcexpError where Slurm
+    did not answer: then a run may be waiting in the queue, and submitting it would train it twice.
     """
     choice = choice or Choice()
+    if observation.plan.is_imported:
+        raise UsageError(
+            f"{observation.experiment.name}: its results were imported, and its runs trained "
+            "elsewhere; there is nothing to train again here"
+        )
     _check_queue(observation)
     chosen = select_runs(observation, choice.names, states=choice.states)
     skipped = set(FINISHED)

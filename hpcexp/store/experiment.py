@@ -57,10 +57,12 @@ class Plan:
     """Everything that was decided at launch.
 
     `params` are the resolved hyperparameters that all groups share, `resources` those of
-    one job, `notify` says whom to tell at the end. `primary_metric` is what runs are judged by,
+    one job, `comparison` says which groups are held against each other, `notify` whom to tell
+    at the end. `primary_metric` is what runs are judged by,
     as the workload declared it at launch: a later change of mind must not judge old
-    experiments anew. `grid`, `zips`, `named` groups and `derive` are the template's, for those
-    who add groups. What `extensions` added is part of all the other fields.
+    experiments anew. `is_imported`: the runs were trained elsewhere, and nothing here trains them.
+    `grid`, `zips`, `named` groups and `derive` are the template's, for those who add groups. What
+    `extensions` added is part of all the other fields.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Plan:
     runs: tuple[PlannedRun, ...]
     resources: Mapping[str, Any]
     primary_metric: Mapping[str, Any]
+    comparison: Mapping[str, Any] = field(default_factory=dict)
     notify: Mapping[str, Any] = field(default_factory=dict)
     profile: str | None = None
     overrides: tuple[str, ...] = ()
@@ -81,6 +84,7 @@ class Plan:
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     derive: Mapping[str, str] = field(default_factory=dict)
     extensions: tuple[Extension, ...] = ()
+    is_imported: bool = False
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     def list_members(self) -> dict[str, list[PlannedRun]]:
@@ -97,16 +101,19 @@ def create_experiment(
     *,
     sources: Sequence[tuple[Path, str]],
     provenance: Provenance,
+    created: datetime | None = None,
     add: Callable[[ExperimentDir], object] = lambda _: None,
 ) -> ExperimentDir:
     """Make the directory of a new experiment, all at once.
 
     It is written aside and renamed, so that it exists whole or not at all. A name that is
     taken (two launches within a second) is never shared: the second waits for the next one.
-    `plan.configs` maps each group's name to its full configuration. `add` puts more into the
-    directory before it has its name.
+    `plan.configs` maps each group's name to its full configuration. `created` names another
+    time than now, of results from elsewhere; `add` puts more into the directory before it has
+    its name.
 
-    Raises UsageError where the directory cannot be written, HpcexpError where that fails
+    Raises UsageError where the directory cannot be written or one of that time and name exists,
+    HpcexpError where that fails
     half-way (a full disk): nothing is kept then.
     """
     if _CONTROL_CHARACTER.search(str(experiments_dir.absolute())):
@@ -126,11 +133,11 @@ def create_experiment(
         write_plan(aside, plan)
         _write_sources(aside, sources)
         write_provenance(aside, provenance)
-        add(aside)
         start_summary(aside)
         for run in plan.runs:
             write_run(aside.run(run.name), plan, run)
-        return _rename_exclusively(aside, experiments_dir, plan.name)
+        add(aside)
+        return _rename_exclusively(aside, experiments_dir, plan.name, created)
     except BaseException as error:
         shutil.rmtree(aside.path, ignore_errors=True)
         if isinstance(error, OSError):
@@ -142,9 +149,11 @@ def create_experiment(
         raise
 
 
-def _rename_exclusively(aside: ExperimentDir, experiments_dir: Path, name: str) -> ExperimentDir:
+def _rename_exclusively(
+    aside: ExperimentDir, experiments_dir: Path, name: str, given: datetime | None
+) -> ExperimentDir:
     while True:
-        created = datetime.now().astimezone()
+        created = given or datetime.now().astimezone()
         final = ExperimentDir(experiments_dir / f"{created.strftime(TIMESTAMP)}_{name}")
         write_json(aside.record_path, {"format": FORMAT, "created": created.isoformat()})
         try:
@@ -154,6 +163,8 @@ def _rename_exclusively(aside: ExperimentDir, experiments_dir: Path, name: str) 
         except OSError as error:
             if error.errno not in TAKEN:
                 raise
+            if given is not None:
+                raise UsageError(f"{final.path} exists already; nothing was made") from error
             time.sleep(0.1)
         else:
             return final

@@ -15,7 +15,8 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 
-from hpcexp.store.files import write_json, write_text
+from hpcexp.errors import HpcexpError
+from hpcexp.store.files import read_json, write_json, write_text
 from hpcexp.store.git import GitState, UntrackedFile, read_git
 from hpcexp.store.layout import ExperimentDir
 
@@ -78,6 +79,16 @@ def write_provenance(experiment: ExperimentDir, provenance: Provenance) -> None:
         copied = _copy_untracked(provenance.git, directory / "untracked")
         values["git"]["untracked"] = [asdict(file) for file in copied]
     write_json(directory / "provenance.json", values)
+
+
+def read_commit(experiment: ExperimentDir) -> str | None:
+    """The commit of the code, with `+` where it had been changed; None where nobody noted one."""
+    try:
+        git = read_json(experiment.provenance_dir / "provenance.json").get("git") or {}
+    except (HpcexpError, AttributeError):
+        return None
+    commit = git.get("commit")
+    return f"{commit[:10]}{'+' if git.get('is_dirty') else ''}" if commit else None
 
 
 def _copy_untracked(git: GitState, target_dir: Path) -> list[UntrackedFile]:

@@ -16,15 +16,15 @@ NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$"
 MAX_SEED = 2**63 - 1
 
 _NAME_WORDS = "1 to 64 of the letters a-z, A-Z, digits, _ . + -, not starting with . + or -"
-_SECTIONS = ("params", "grid", "derive", "resources", "notify", "profiles")
+_SECTIONS = ("params", "grid", "derive", "comparison", "resources", "notify", "profiles")
 _OWN_KEYS = ("name", "question", "extends")
 PROFILE_KEYS = (
     "name", "params", "grid", "zip", "groups", "exclude", "derive", "rand_inits", "seed",
-    "resources", "notify",
+    "comparison", "resources", "notify",
 )  # fmt: skip
 TEMPLATE_KEYS = (
     "name", "question", "extends", "workload", "params", "grid", "zip", "groups", "exclude",
-    "derive", "rand_inits", "seed", "resources", "notify", "profiles",
+    "derive", "rand_inits", "seed", "comparison", "resources", "notify", "profiles",
 )  # fmt: skip
 
 Entries = dict[str, Node]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from hpcexp.errors import Problem, TemplateError
 from hpcexp.template.check import Checked, check_num_runs, check_values
 from hpcexp.template.check_groups import check_groups
+from hpcexp.template.comparison import Comparison, find_unknown_names
 from hpcexp.template.document import Entries, Header, find_unknown_keys
 from hpcexp.template.extend import read_layers
 from hpcexp.template.factors import check_factors, list_factors
@@ -59,7 +60,12 @@ def load_template(
         raise _fail(loaded.problems, read.sources, already=misread)
     recorded = [f"rand_inits={rand_inits}"] if rand_inits is not None else []
     recorded += [f"name={name}"] if name is not None else []
-    return _build(checks, profile, (*overrides, *recorded), tuple(read.sources))
+    template = _build(checks, profile, (*overrides, *recorded), tuple(read.sources))
+    if "comparison" in checks.entries:
+        unknown = find_unknown_names(checks.entries["comparison"], template.groups())
+        if unknown:
+            raise _fail(unknown, read.sources, already=[])
+    return template
 
 
 @dataclass
@@ -113,6 +119,8 @@ class _Loaded:
         checks.problems += self._check_header(entries)
         resources = entries.get("resources") or self._empty("resources")
         checks.problems += _check_model(Resources, resources, noun="resource")
+        comparison = entries.get("comparison") or self._empty("comparison")
+        checks.problems += _check_model(Comparison, comparison, noun="key of comparison")
         notify = entries.get("notify") or self._empty("notify")
         checks.problems += _check_model(Notify, notify, noun="way to notify")
         self._check_hyperparameters(checks)
@@ -213,6 +221,7 @@ def _build(
     plain = {key: to_plain(entries[key]) for key in _HEADER_KEYS if key in entries}
     resources = to_plain(entries["resources"]) if "resources" in entries else {}
     notify = to_plain(entries["notify"]) if "notify" in entries else {}
+    comparison = to_plain(entries["comparison"]) if "comparison" in entries else {}
     axes, values = to_plain(checks.grid), checks.values
     assert values is not None
     return Template(
@@ -226,6 +235,7 @@ def _build(
         named={name: to_plain(node) for name, node in values.named.items()},
         exclude=tuple(values.exclude),
         derive={name: str(node.value) for name, node in values.derive.items()},
+        comparison=Comparison.model_validate(comparison),
         resources=Resources.model_validate(resources),
         notify=Notify.model_validate(notify),
         profile=profile,

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hpcexp.template.comparison import Comparison
 from hpcexp.template.document import Header
 from hpcexp.template.fields import list_field_variants
 from hpcexp.template.notify import Notify
@@ -27,6 +28,7 @@ def build_json_schema() -> dict[str, Any]:
     header = _define(Header, "template", definitions)["properties"]
     resources = _make_partial(_define(Resources, "resources", definitions))
     definitions["resources"] = resources
+    definitions["comparison"] = _make_partial(_define(Comparison, "comparison", definitions))
     definitions["notify"] = _make_partial(_define(Notify, "notify", definitions))
     return {
         "$schema": _DRAFT,
@@ -51,6 +53,7 @@ def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
         "rand_inits": header["rand_inits"],
         "seed": header["seed"],
         "resources": {"anyOf": [{"$ref": "#/$defs/resources"}, {"type": "null"}]},
+        "comparison": {"anyOf": [{"$ref": "#/$defs/comparison"}, {"type": "null"}]},
         "notify": {"anyOf": [{"$ref": "#/$defs/notify"}, {"type": "null"}]},
     }
     profile = {"type": ["object", "null"], "properties": shared, "additionalProperties": False}

@@ -8,6 +8,7 @@ from typing import Any
 
 from hpcexp.grid import Group, Run, expand_groups, expand_runs
 from hpcexp.template.assemble import assemble
+from hpcexp.template.comparison import Comparison
 from hpcexp.template.nodes import Source
 from hpcexp.template.notify import Notify
 from hpcexp.template.resources import Resources
@@ -37,6 +38,7 @@ class Template:
     derive: Mapping[str, str]
     rand_inits: int
     seed: int
+    comparison: Comparison
     resources: Resources
     notify: Notify
     profile: str | None

@@ -30,7 +30,10 @@ def test_every_figure_is_written_as_pdf_png_and_table(experiment: ExperimentDir)
     stems = [MSE, "final_loss", "success_rate", f"{MSE}_curves", "loss_curves"]
     names = {path.name for path in report.written}
     assert {f"{stem}.{suffix}" for stem in stems for suffix in ("pdf", "png", "csv")} <= names
-    assert names == {path.name for path in experiment.plots_dir.iterdir()}  # nothing left aside
+    tables = {path.name for path in report.tables}
+    assert tables == {"statistics.json", "statistics_groups.csv", "statistics_pairs.csv"}
+    found = {path.name for path in experiment.plots_dir.iterdir()}
+    assert found == names | tables  # nothing left aside
     assert len(report.written) == 27
 
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hpcexp.analysis import Results
+from hpcexp.analysis.statistics.proportions import wilson_interval
 from hpcexp.analysis.summary import (
     STATES,
     describe_distribution,
     measure_success,
     summarise,
-    wilson_interval,
 )
 from hpcexp.train.metric import Metric
 

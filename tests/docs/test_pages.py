@@ -63,6 +63,20 @@ def test_the_command_of_the_templates_page_does_what_the_page_says(place: Path) 
     assert "nothing was created" in shown
 
 
+def test_the_commands_and_the_code_of_the_statistics_page_run(place: Path) -> None:
+    page = DOCS_DIR / "statistics.md"
+    commands = [s for s in read_snippets(page) if s.language == "console"]
+    said = [run_snippet(snippet, directory=place) for snippet in commands]
+    assert [c.text.split()[1] for c in commands if c.text.startswith("hpcexp")] == [
+        "plot", "import-results", "plot", "import-results", "compare",
+    ]  # fmt: skip
+    assert "1 diverged and counted as a failure" in said[3]
+    assert "settings are equal" in said[-1]
+    for snippet in read_snippets(page):
+        if snippet.language == "python":
+            assert run_snippet(snippet, directory=place)
+
+
 def test_the_commands_of_the_eval_page_make_the_files_that_the_page_names(place: Path) -> None:
     page = DOCS_DIR / "eval.md"
     for snippet in read_snippets(page):

@@ -90,10 +90,29 @@ def test_a_plan_comes_back_as_it_was_made(experiments_dir: Path, plan: Plan) -> 
 
 def test_every_field_of_the_plan_above_is_filled(plan: Plan) -> None:
     full = fill(plan)
-    assert [name for name, value in vars(full).items() if not value] == []
+    assert [name for name, value in vars(full).items() if not value] == ["is_imported"]
     assert [name for name, value in vars(full.extensions[0]).items() if not value] == []
     assert (plan.profile, plan.overrides) == ("short", ("params.batch_size=4",))
     assert (len(plan.groups), len(plan.runs)) == (4, 8)
+
+
+def test_results_from_elsewhere_keep_their_time_which_is_given_once(
+    experiments_dir: Path, plan: Plan
+) -> None:
+    imported = dataclasses.replace(plan, is_imported=True)
+    created = datetime(2022, 12, 14, 14, 58, 6).astimezone()
+    made = create_experiment(
+        experiments_dir, imported, sources=[], provenance=PROVENANCE, created=created,
+        add=lambda aside: aside.run(plan.runs[0].name).logs_dir.mkdir(),
+    )  # fmt: skip
+    assert made.name == "2022_m12_d14@14_58_06_max_epoch"
+    assert read_plan(made).is_imported
+    assert made.run(plan.runs[0].name).logs_dir.is_dir()
+    with pytest.raises(UsageError, match="exists already; nothing was made"):
+        create_experiment(
+            experiments_dir, imported, sources=[], provenance=PROVENANCE, created=created
+        )
+    assert [path.name for path in experiments_dir.iterdir()] == [made.name]
 
 
 def test_every_run_has_its_full_configuration_and_waits(

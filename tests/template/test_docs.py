@@ -31,6 +31,11 @@ def test_the_examples_of_the_other_pages_are_good_templates(page: str, load: Loa
     assert all(load(example).num_runs == 1 for example in examples)
 
 
+def test_the_example_of_the_statistics_page_is_a_good_template(load: Load) -> None:
+    (example,) = read_examples("statistics")
+    assert load(example).comparison.baseline == "batch_size=32"
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_is_a_good_template(example: str, load: Load) -> None:
     assert load(example).num_runs >= 1

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from hpcexp.analysis.describe import spell_number
 from hpcexp.analysis.groups import make_group_axis
 from hpcexp.analysis.lab_notebook.verdicts import read_verdicts
+from hpcexp.analysis.spelling import spell_number
 from hpcexp.store.catalogue import Entry
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.notebook.names import read_launch_day

@@ -1,0 +1,31 @@
+"""Numbers and lists as people write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+DIVERGED = "diverged"
+
+
+def spell_number(value: float) -> str:
+    """Two decimals where they say something, else two significant digits."""
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return DIVERGED
+    return f"{value:.2f}" if 0.1 <= abs(value) < 1000 or value == 0 else f"{value:.2g}"
+
+
+def spell_percent(share: float) -> str:
+    """`97 %`, and a decimal where it is not whole: `96.9 %`."""
+    return (
+        f"{100 * share:.0f} %"
+        if abs(round(100 * share) - 100 * share) < 0.05
+        else f"{100 * share:.1f} %"
+    )
+
+
+def join_words(words: Sequence[str]) -> str:
+    """`16`, `16 and 32`, `16, 32 and 64`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else list(words))
