@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,8 +121,9 @@ def launch(
         return
     EXECUTORS[executor].check(directory)
     experiment = prepare(template, experiments_dir=directory, only=only)
-    for warning in list_warnings(experiment):
-        click.echo(f"! {warning}", err=True)
+    with suppress(OSError):  # a terminal that nobody can read, such as a log on a full disk
+        for warning in list_warnings(experiment):
+            click.echo(f"! {warning}", err=True)
     train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
 
 

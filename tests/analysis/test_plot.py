@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def test_a_write_that_fails_leaves_the_old_figure(
     old = path.read_bytes()
 
     def refuse(*_: object) -> None:
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(OSError, match="disk full"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -40,11 +41,12 @@ NUM_STEPS = LONG["max_epoch"] * 5
 def start_and_wait(
     workers: StartWorker, experiment: ExperimentDir, *, patience_s: float
 ) -> tuple[Worker, RunDir]:
-    """A worker that has made a checkpoint."""
+    """A worker that has made a checkpoint, and stands still until `SIGCONT`."""
     run_dir = list_runs(experiment)[0]
     environment = {PATIENCE_VARIABLE: str(patience_s)}
     worker = workers(experiment, checkpoint_every_s=OFTEN_S, **environment)
     worker.wait_until(lambda: newest_step(run_dir) > 5, "the first checkpoints")
+    worker.send(signal.SIGSTOP)
     return worker, run_dir
 
 
@@ -55,6 +57,7 @@ def test_a_run_whose_disk_is_full_for_a_moment_goes_on_in_the_same_attempt(
     with tmpfs(list_runs(experiment)[0].path):
         worker, run_dir = start_and_wait(workers, experiment, patience_s=60)
         filler = fill(run_dir.path)
+        worker.send(signal.SIGCONT)
         worker.wait_until(lambda: "trying again" in worker.log, "the disk to be noticed")
         time.sleep(0.5)
         filler.unlink()
@@ -74,6 +77,7 @@ def test_a_run_whose_disk_stays_full_says_so_and_is_resumed_to_the_same_numbers(
     with tmpfs(list_runs(experiment)[0].path):
         worker, run_dir = start_and_wait(workers, experiment, patience_s=0.5)
         filler = fill(run_dir.path)
+        worker.send(signal.SIGCONT)
         assert worker.join() == UNWRITTEN
         assert "how it ended could not be written down" in worker.log
         assert "No space left on device; make room there" in worker.log
@@ -94,6 +98,7 @@ def test_where_only_a_checkpoint_does_not_fit_the_status_names_it(
     with tmpfs(list_runs(experiment)[0].path):
         worker, run_dir = start_and_wait(workers, experiment, patience_s=0.5)
         filler = fill(run_dir.path, spare_bytes=28_000)  # a checkpoint has 60 kB
+        worker.send(signal.SIGCONT)
         assert worker.join() == 0
         status = read_status(run_dir)
         assert status.state == State.FAILED
@@ -116,6 +121,7 @@ def test_a_disk_that_takes_writes_and_refuses_to_sync_them_loses_nothing(
         experiment = make_experiment(experiments_dir, **LONG)
         worker, run_dir = start_and_wait(workers, experiment, patience_s=60)
         filler = fill(tmp_path / "backing")
+        worker.send(signal.SIGCONT)
         worker.wait_until(lambda: "trying again" in worker.log, "the disk to be noticed")
         time.sleep(0.5)
         filler.unlink()

@@ -30,9 +30,15 @@ def list_archives(directory: Path) -> list[ExperimentDir]:
 def find_archive(text: str) -> Path | None:
     """The archive at a path, or of the experiment whose directory is no longer at that path."""
     path = Path(text)
-    if path.name.endswith(SUFFIX) and path.is_file():
+    if path.name.endswith(SUFFIX) and _is_file(path):
         return path
-    if not path.name or path.exists():
-        return None
-    beside = path.with_name(path.name + SUFFIX)
-    return beside if beside.is_file() else None
+    beside = path.with_name(path.name + SUFFIX) if path.name else path
+    return beside if _is_file(beside) and not path.exists() else None
+
+
+def _is_file(path: Path) -> bool:
+    """Not so for a text that is too long for a path, or none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from hpcexp.errors import StorageError
 
 
-def put_in_place(path: Path, content: bytes, *, check: Callable[[], None]) -> int:
+def put_in_place(
+    path: Path, content: bytes, *, check: Callable[[], None], replaces: bool = False
+) -> int:
     """Write a whole file aside, sync and rename it; its descriptor stays open for writing.
 
-    Where that fails there is neither of the two files, so that it can be tried again.
+    Where that fails there is neither of the two files, so that it can be tried again; or, where
+    it `replaces` a file, the old one.
     """
     aside = path.with_name(path.name + ".tmp")
     with explain_disk_errors(path):
@@ -22,9 +25,11 @@ def put_in_place(path: Path, content: bytes, *, check: Callable[[], None]) -> in
             write_at(descriptor, content, offset=0)
             check()
             aside.replace(path)
-            _sync_directory(path.parent)
+            # A crash may bring back what was replaced, which whoever replaces it can bear.
+            with suppress(OSError) if replaces else nullcontext():
+                _sync_directory(path.parent)
         except BaseException:
-            for made in (aside, path):
+            for made in (aside,) if replaces else (aside, path):
                 with suppress(OSError):
                     made.unlink(missing_ok=True)
             os.close(descriptor)

@@ -146,7 +146,7 @@ class MetricsWriter:
         self.flush()
         kept = _read_kept_rows(self.path.parent, self.columns, step)
         content = encode_header(self.columns) + encode_table(kept)
-        descriptor = put_in_place(self.path, content, check=self._check)
+        descriptor = put_in_place(self.path, content, check=self._check, replaces=True)
         self.abandon()
         self._descriptor, self._size = descriptor, len(content)
 
