@@ -12,7 +12,7 @@ from hpcexp.grid import GROUP
 from hpcexp.launch.code import describe_plan, plan_code
 from hpcexp.launch.executor import LaunchOptions, spell_count
 from hpcexp.launch.executors import EXECUTORS
-from hpcexp.launch.plan import make_bundles, make_plan
+from hpcexp.launch.plan import make_plan, plan_bundles
 from hpcexp.store.experiment import Plan
 from hpcexp.store.layout import TIMESTAMP, ExperimentDir
 from hpcexp.store.snapshot import SnapshotPlan
@@ -48,7 +48,9 @@ def print_dry_run(
     if code.problem:
         console.print(f"[yellow]![/] {_escape(code.problem)}")
     options = LaunchOptions(num_jobs=num_jobs)
-    described = EXECUTORS[executor].describe(len(plan.runs), template.resources, options)
+    described = EXECUTORS[executor].describe(
+        _make_bundles(plan, template, executor), template.resources, options
+    )
     console.print(described, markup=False)
     if script is not None:
         console.print("\n[bold]sbatch script[/]")
@@ -57,16 +59,17 @@ def print_dry_run(
     console.print("nothing was created" if script else "\nnothing was created")
 
 
-def _make_bundles(plan: Plan, template: Template) -> list[list[str]]:
+def _make_bundles(plan: Plan, template: Template, executor: str) -> list[list[str]]:
     """As launch would, on a cluster without limits of its own."""
-    names = [run.name for run in plan.runs]
-    return make_bundles(names, num_jobs=template.resources.max_jobs)
+    names, resources = [run.name for run in plan.runs], template.resources
+    num_jobs = resources.max_jobs if EXECUTORS[executor].is_detached else None
+    return plan_bundles(plan, names, resources, num_jobs=num_jobs)
 
 
 def _write_script(
     experiment: ExperimentDir, plan: Plan, template: Template, executor: str
 ) -> str | None:
-    bundles = _make_bundles(plan, template)
+    bundles = _make_bundles(plan, template, executor)
     submission = make_submission(experiment, number=1, executor=executor, bundles=bundles)
     return EXECUTORS[executor].write_script(experiment, submission, template.resources)
 
@@ -88,7 +91,7 @@ def _to_json(
             for g in plan.groups
         ],
         "runs": [run.name for run in plan.runs],
-        "num_jobs": len(_make_bundles(plan, template)),
+        "num_jobs": len(_make_bundles(plan, template, executor)),
         "resources": plan.resources,
         "code": {
             "tree": str(code.tree.top_dir) if code.tree else None,

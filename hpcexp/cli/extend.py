@@ -132,6 +132,7 @@ def _show_plans(
     from hpcexp.launch.executor import LaunchOptions
     from hpcexp.launch.executors import EXECUTORS
     from hpcexp.launch.extend import plan_change
+    from hpcexp.launch.plan import plan_bundles
     from hpcexp.launch.submit import read_resources
 
     change = plan_change(experiment, request)
@@ -141,7 +142,10 @@ def _show_plans(
     options, resources = LaunchOptions(num_jobs=jobs), read_resources(change.plan)
     click.echo("\n".join(_describe(experiment, change)))
     if change.run_names:
-        click.echo(EXECUTORS[executor].describe(len(change.run_names), resources, options))
+        place = EXECUTORS[executor]
+        num_jobs = resources.max_jobs if place.is_detached else None
+        bundles = plan_bundles(change.plan, change.run_names, resources, num_jobs=num_jobs)
+        click.echo(place.describe(bundles, resources, options))
     click.echo("nothing was changed")
 
 

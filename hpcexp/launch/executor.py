@@ -39,8 +39,10 @@ class Executor(ABC):
         """Raise UsageError where this machine cannot do it, or not with such a path."""
 
     @abstractmethod
-    def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:
-        """What a launch would do, in a line for people."""
+    def describe(
+        self, bundles: Sequence[Sequence[str]], resources: Resources, options: LaunchOptions
+    ) -> str:
+        """What a launch of these bundles would do, in a line for people."""
 
     def write_script(
         self,
@@ -99,3 +101,16 @@ def spell_count(number: int, noun: str) -> str:
     """Such as `1 job` or `12 000 jobs`."""
     digits = f"{number:,}".replace(",", " ")
     return f"{digits} {noun}{'' if number == 1 else 's'}"
+
+
+def describe_packs(bundles: Sequence[Sequence[str]], resources: Resources) -> str:
+    """How many runs a job trains, in words; nothing where it is one."""
+    most = max(map(len, bundles), default=0)
+    if most < 2:
+        return ""
+    at_once = min(most, resources.runs_per_job)
+    return {
+        "none": f" of up to {most} runs each",
+        "lanes": f" of up to {most} runs each, {at_once} at a time as lanes of one program,",
+        "processes": f" of up to {most} runs each, {at_once} at a time in processes,",
+    }[resources.packing]

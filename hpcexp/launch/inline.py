@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from hpcexp.launch.executor import Executor, LaunchOptions, spell_count
 from hpcexp.store.layout import ExperimentDir
@@ -13,10 +14,12 @@ from hpcexp.template import Resources
 class InlineExecutor(Executor):
     """All bundles one after another, here."""
 
-    def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:
+    def describe(
+        self, bundles: Sequence[Sequence[str]], resources: Resources, options: LaunchOptions
+    ) -> str:
         """What a launch would do, in a line for people."""
         del resources, options
-        return f"would train   {spell_count(num_runs, 'job')} one after another in this process"
+        return f"would train   {spell_count(len(bundles), 'job')} one after another in this process"
 
     def train(
         self,

@@ -7,14 +7,14 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
 from hpcexp.launch.code import make_python_command, worker_environment
-from hpcexp.launch.executor import Executor, LaunchOptions, spell_count
+from hpcexp.launch.executor import Executor, LaunchOptions, describe_packs, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import read_process_start
 from hpcexp.store.submissions import Driver, Submission
@@ -188,12 +188,15 @@ class LocalPool:
 class LocalExecutor(Executor):
     """A pool of processes on this machine."""
 
-    def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:
+    def describe(
+        self, bundles: Sequence[Sequence[str]], resources: Resources, options: LaunchOptions
+    ) -> str:
         """What a launch would do, in a line for people."""
         shape = choose_shape(resources, num_jobs=options.num_jobs)
         gpus = f", GPUs {', '.join(g for s in shape.gpus for g in s)}" if any(shape.gpus) else ""
         return (
-            f"would train   {spell_count(num_runs, 'job')} on this machine, "
+            f"would train   {spell_count(len(bundles), 'job')}{describe_packs(bundles, resources)} "
+            "on this machine, "
             f"{shape.num_jobs} at a time, {spell_count(shape.num_threads, 'thread')} each{gpus}"
         )
 

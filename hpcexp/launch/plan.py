@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cache
 
 from hpcexp.launch.warm_start import locate_warm_start
 from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
-from hpcexp.template import Template
-from hpcexp.workloads import load_primary_metric
+from hpcexp.template import Resources, Template
+from hpcexp.worker.packing import KeyOf, make_packs
+from hpcexp.workloads import load_config_class, load_primary_metric
 
 
 def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
@@ -47,10 +49,39 @@ def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
     )
 
 
-def make_bundles(run_names: Sequence[str], *, num_jobs: int | None = None) -> list[list[str]]:
-    """The runs of each of at most `num_jobs` jobs: one each if there are jobs enough.
+def make_bundles(packs: Sequence[Sequence[str]], *, num_jobs: int | None = None) -> list[list[str]]:
+    """The runs of each of at most `num_jobs` jobs: a pack each if there are jobs enough.
 
     Dealt out in turn, so that slow groups and fast ones are mixed in every job.
     """
-    count = len(run_names) if num_jobs is None else min(num_jobs, len(run_names))
-    return [list(run_names[index::count]) for index in range(count)]
+    count = len(packs) if num_jobs is None else min(num_jobs, len(packs))
+    return [[name for pack in packs[index::count] for name in pack] for index in range(count)]
+
+
+def plan_bundles(
+    plan: Plan, run_names: Sequence[str], resources: Resources, *, num_jobs: int | None = None
+) -> list[list[str]]:
+    """What `make_bundles` would make of runs that may not be there yet."""
+    packs = make_packs(
+        run_names,
+        packing=resources.packing,
+        size=resources.runs_per_job,
+        key_of=find_planned_keys(plan),
+    )
+    return make_bundles(packs, num_jobs=num_jobs)
+
+
+def find_planned_keys(plan: Plan) -> KeyOf:
+    """What is equal for runs of a plan that can be lanes of one program.
+
+    Without its configurations: for runs of a group.
+    """
+    groups = {run.name: run.group for run in plan.runs}
+
+    @cache
+    def find(group: str) -> str:
+        if group not in plan.configs:
+            return group
+        return load_config_class(plan.workload).model_validate(plan.configs[group]).lane_key
+
+    return lambda name: find(groups[name])

@@ -25,6 +25,7 @@ from hpcexp.store.submissions import (
     write_submission,
 )
 from hpcexp.template import Resources
+from hpcexp.worker.packing import find_lane_keys, make_packs
 
 LOCK_TIMEOUT_S = 30.0
 
@@ -86,7 +87,16 @@ def submit_runs(
             experiment,
             number=number_next(read_submissions(experiment)),
             executor=wish.executor,
-            bundles=make_bundles(run_names),
+            bundles=make_bundles(
+                make_packs(
+                    run_names,
+                    packing=resources.packing,
+                    size=resources.runs_per_job,
+                    key_of=find_lane_keys(experiment),
+                )
+            ),
+            packing=resources.packing,
+            runs_per_job=resources.runs_per_job,
             driver=describe_driver(),
         )
         write_submission(experiment, submission)

@@ -42,7 +42,8 @@ class Submission:
     never accepted: should a job of it turn up after all, it trains nothing.
 
     `resources` are what its jobs ask for, where that is not what the plan says. `problem` is
-    why it is held or was given up.
+    why it is held or was given up. With `packing`, `lanes` or `processes`, a job trains up to
+    `runs_per_job` of its runs at the same time.
     """
 
     id: str
@@ -55,6 +56,8 @@ class Submission:
     stage: Stage = Stage.SUBMITTED
     resources: Mapping[str, Any] | None = None
     problem: str = ""
+    packing: str = "none"
+    runs_per_job: int = 1
 
 
 def make_submission(
@@ -66,6 +69,8 @@ def make_submission(
     driver: Driver | None = None,
     stage: Stage = Stage.SUBMITTED,
     resources: Mapping[str, Any] | None = None,
+    packing: str = "none",
+    runs_per_job: int = 1,
 ) -> Submission:
     """A new record. Its job name is unique on the cluster, and the same in a dry run.
 
@@ -82,6 +87,8 @@ def make_submission(
         driver=driver,
         stage=stage,
         resources=resources,
+        packing=packing,
+        runs_per_job=runs_per_job,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -123,6 +123,16 @@ class Resources(BaseModel):
         ge=1,
         description="Most jobs of one launch; where there are more runs, a job trains several, "
         "one after another.",
+    )
+    packing: Literal["none", "lanes", "processes"] = Field(
+        default="none",
+        description="Runs of one job at the same time: as lanes of one program (runs of one "
+        "shape), in processes of their own, or none: one after another.",
+    )
+    runs_per_job: int = Field(
+        default=16,
+        ge=1,
+        description="Most runs at the same time in one job, where they are packed.",
     )
     max_restarts: int = Field(
         default=100,

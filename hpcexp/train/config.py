@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,7 +17,20 @@ from hpcexp.train.warm_start import WarmStart
 
 
 class TrainConfig(Hyperparameters):
-    """Budget, optimisation and evaluation: what `hpcexp.train.fit` reads."""
+    """Budget, optimisation and evaluation: what `hpcexp.train.fit` reads.
+
+    `lane_free` are hyperparameters, as pydantic's `exclude`, in which the lanes of one program
+    may differ: what reaches a step as a number, or is looked at between steps only.
+    """
+
+    lane_free: ClassVar[dict[str, Any]] = dict.fromkeys(
+        (
+            *("max_epoch", "max_step", "train_set_size", "validate_set_size", "lr", "lr_schedule"),
+            *("weight_decay", "grad_clip", "grad_explosion", "on_divergence", "stop"),
+            *("warm_start", "keep_best", "keep_every", "eval_every"),
+        ),
+        True,
+    )
 
     max_epoch: int = Field(
         default=4000, ge=1, description="Budget: passes over the training set (epochs)."
@@ -130,6 +144,11 @@ class TrainConfig(Hyperparameters):
         """Whether the last step ends an epoch that is evaluated whatever the budget is."""
         epoch, rest = divmod(self.num_steps, self.steps_per_epoch)
         return rest == 0 and epoch % self.eval_every == 0
+
+    @property
+    def lane_key(self) -> str:
+        """Equal for runs whose steps are one program, so that they can be lanes of it."""
+        return json.dumps(self.model_dump(mode="json", exclude=self.lane_free), sort_keys=True)
 
     def list_budget_dependents(self) -> tuple[str, ...]:
         """Hyperparameters, by dotted name, with which a longer budget would be another training.

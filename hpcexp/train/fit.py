@@ -77,9 +77,15 @@ def fit(
     on the CPU gives the same numbers, bit for bit, as if it had not been interrupted.
     `initial` are parameters and buffers, by name, that replace the freshly initialised ones.
     """
-    training = Training(
-        workload, streams=streams, sink=sink, options=options, dtype=dtype, initial=initial
+    return train_alone(
+        Training(
+            workload, streams=streams, sink=sink, options=options, dtype=dtype, initial=initial
+        )
     )
+
+
+def train_alone(training: Training) -> FitResult:
+    """Train a run one step after another, to its end."""
     steps = training.run()
     try:
         next(steps)

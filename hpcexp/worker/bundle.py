@@ -16,7 +16,10 @@ from hpcexp.store.submissions import Stage, Submission, read_submission
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.logs import start_logging
 from hpcexp.worker.notify import notify_if_ended
+from hpcexp.worker.pack import train_pack
+from hpcexp.worker.packing import find_lane_keys, make_packs
 from hpcexp.worker.patience import Patience
+from hpcexp.worker.processes import train_in_processes
 from hpcexp.worker.run import train_run
 
 logger = logging.getLogger("hpcexp.worker")
@@ -28,15 +31,19 @@ POLL_EVERY_S = 5.0
 class BundleEnd:
     """How a bundle ended: what interrupted it, if anything did.
 
-    `unwritten` are runs whose directories could not be told how they ended.
+    `unwritten` are runs whose directories could not be told how they ended, `exit_codes` those
+    of processes that trained them.
     """
 
     interruption: Interruption
     unwritten: list[str] = field(default_factory=list)
+    exit_codes: list[int] = field(default_factory=list)
 
 
-def run_bundle(experiment: ExperimentDir, submission_id: str, index: int) -> BundleEnd:
-    """Train the runs of one bundle.
+def run_bundle(
+    experiment: ExperimentDir, submission_id: str, index: int, *, only: Sequence[str] = ()
+) -> BundleEnd:
+    """Train the runs of one bundle, or `only` some of them.
 
     Raises HpcexpError where the submission cannot be read.
     """
@@ -50,7 +57,11 @@ def run_bundle(experiment: ExperimentDir, submission_id: str, index: int) -> Bun
         if reason := find_refusal(submission):
             logger.warning("%s: nothing is trained", reason)
             return end
-        owned = _train_all(experiment, submission.bundles[index], end)
+        names = only or submission.bundles[index]
+        if only or submission.packing != "processes":
+            owned = _train_packs(experiment, submission, names, end)
+        else:
+            owned = _train_in_processes(experiment, submission, index, end)
         _wait_for_owners(experiment, owned, end)
         if end.interruption.signal is None:
             notify_if_ended(experiment)
@@ -67,6 +78,55 @@ def find_refusal(submission: Submission) -> str:
         if job_id.partition("_")[0] not in known:
             return f"job {job_id} is not one of {submission.id}, whose jobs are {', '.join(known)}"
     return ""
+
+
+def _train_packs(
+    experiment: ExperimentDir, submission: Submission, names: Sequence[str], end: BundleEnd
+) -> list[str]:
+    """Train runs, as lanes if the submission says so; returns those that another process owns."""
+    packs = make_packs(
+        names,
+        packing="lanes" if submission.packing == "lanes" else "none",
+        size=submission.runs_per_job,
+        key_of=find_lane_keys(experiment),
+    )
+    owned = []
+    for pack in packs:
+        if end.interruption.signal is not None:
+            break
+        if len(pack) == 1:
+            owned += _train_all(experiment, pack, end)
+        else:
+            owned += _train_pack(experiment, pack, end)
+    return owned
+
+
+def _train_pack(experiment: ExperimentDir, pack: Sequence[str], end: BundleEnd) -> list[str]:
+    packed = train_pack(
+        [experiment.run(name) for name in pack],
+        interruption=end.interruption,
+        num_threads=find_num_threads(),
+    )
+    end.unwritten.extend(run_dir.name for run_dir in packed.unwritten)
+    return [run_dir.name for run_dir in packed.owned]
+
+
+def _train_in_processes(
+    experiment: ExperimentDir, submission: Submission, index: int, end: BundleEnd
+) -> list[str]:
+    """The same in processes, which look after runs that others own themselves."""
+    end.exit_codes.extend(
+        train_in_processes(
+            experiment,
+            submission.id,
+            index,
+            submission.bundles[index],
+            num_processes=submission.runs_per_job,
+            num_threads=find_num_threads(),
+            interruption=end.interruption,
+        )
+    )
+    return []
 
 
 def _train_all(experiment: ExperimentDir, names: Sequence[str], end: BundleEnd) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from signal import Signals
 from types import FrameType
 
 from hpcexp.store.status import State
@@ -23,9 +24,19 @@ REASONS = {
 class Interruption:
     """Collects the first request to stop."""
 
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
+    def __init__(self, whole: Interruption | None = None) -> None:
+        self.whole = whole
         self.is_cancelled = False
+        self._signal: Signals | None = None
+
+    def for_run(self) -> Interruption:
+        """One for a run among others: signals are for all, who cancels it cancels it alone."""
+        return Interruption(self)
+
+    @property
+    def signal(self) -> Signals | None:
+        """The first signal that came."""
+        return self._signal if self.whole is None else self.whole.signal
 
     @contextmanager
     def noting_signals(self) -> Iterator[None]:
@@ -41,24 +52,24 @@ class Interruption:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def request(self, number: signal.Signals) -> None:
+    def request(self, number: Signals) -> None:
         """Ask to stop, as a signal would."""
-        if self.signal is None:
-            self.signal = number
+        if self.whole is not None:
+            self.whole.request(number)
+        elif self._signal is None:
+            self._signal = number
 
     def cancel(self) -> None:
-        """The user wants the run that is trained now to end."""
+        """The user wants this run to end."""
         self.is_cancelled = True
-
-    def begin_run(self) -> None:
-        """A cancelled run does not cancel the next one of its bundle."""
-        self.is_cancelled = False
 
     @property
     def reason(self) -> str | None:
         """Why to stop, or None."""
         if self.is_cancelled:
             return "cancelled by the user"
+        if self.whole is not None:
+            return self.whole.reason
         return REASONS[self.signal] if self.signal is not None else None
 
     @property
@@ -76,4 +87,4 @@ class Interruption:
         return State.INTERRUPTED
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self.request(signal.Signals(number))
+        self.request(Signals(number))

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
 LINE = logging.Formatter("%(asctime)s %(message)s")
+_speaker: ContextVar[Path | None] = ContextVar("speaker", default=None)
 
 
 class LossyStreamHandler(logging.StreamHandler[Any]):
@@ -60,10 +62,14 @@ def start_logging() -> None:
 
 
 @contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Within, what hpcexp logs goes to the attempt's log as well as to standard error."""
+def logging_to(path: Path, *, about: Path) -> Iterator[None]:
+    """Within, what hpcexp logs goes to the attempt's log as well as to standard error.
+
+    Not so what is said `speaking_of` another run than the one in the directory `about`.
+    """
     handler = LossyFileHandler(path)
     handler.setFormatter(LINE)
+    handler.addFilter(lambda _: _speaker.get() in (None, about))
     root = logging.getLogger("hpcexp")
     root.addHandler(handler)
     try:
@@ -71,6 +77,16 @@ def logging_to(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+@contextmanager
+def speaking_of(about: Path) -> Iterator[None]:
+    """Within, what is logged concerns one run of several that are trained together."""
+    before = _speaker.set(about)
+    try:
+        yield
+    finally:
+        _speaker.reset(before)
 
 
 def let_go_of_full_streams() -> None:

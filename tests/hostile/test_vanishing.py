@@ -19,10 +19,10 @@ from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.ownership import acquire
 from hpcexp.store.status import State, read_status
 from hpcexp.worker import patience as patience_module
+from hpcexp.worker.attempt import CHECKPOINT_VARIABLE
 from hpcexp.worker.exit_codes import ASK_SLURM, UNWRITTEN
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.patience import PATIENCE_VARIABLE, Patience
-from hpcexp.worker.run import CHECKPOINT_VARIABLE
 from tests.hostile.surroundings import is_mounted, mount, unmount
 from tests.worker.conftest import (
     LONG,

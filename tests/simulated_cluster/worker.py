@@ -18,9 +18,9 @@ from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.ownership import Ownership, acquire
 from hpcexp.store.status import SETTLED, RunStatus, State, read_status, write_status
 from hpcexp.store.submissions import read_submission
+from hpcexp.worker.attempt import MAX_DEATHS, count_deaths
 from hpcexp.worker.bundle import find_refusal
 from hpcexp.worker.exit_codes import ASK_SLURM, START_AGAIN
-from hpcexp.worker.run import MAX_DEATHS, count_deaths
 from tests.simulated_cluster.commands import SimulatedSlurm
 from tests.simulated_cluster.jobs import Job, Program
 

@@ -27,9 +27,10 @@ from hpcexp.store.status import RunStatus, State, read_status, write_status
 from hpcexp.store.submissions import make_submission, write_submission
 from hpcexp.template import load_template
 from hpcexp.train.checkpoint import read_checkpoint
+from hpcexp.worker.attempt import CHECKPOINT_VARIABLE
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.patience import PATIENCE_VARIABLE
-from hpcexp.worker.run import CHECKPOINT_VARIABLE, train_run
+from hpcexp.worker.run import train_run
 from tests.store.conftest import DEADLINE_S, PROVENANCE, start_python, wait_until
 from tests.train.conftest import TINY
 
@@ -39,7 +40,11 @@ LONG: dict[str, Any] = {"max_epoch": 40, "eval_every": 4}  # 200 steps: time to 
 
 
 def make_experiment(
-    directory: Path, *, grid: Mapping[str, Sequence[Any]] | None = None, **params: Any
+    directory: Path,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    packing: str = "none",
+    **params: Any,
 ) -> ExperimentDir:
     """A new experiment of TINY runs, submitted as one bundle, in which nothing has begun."""
     template = {
@@ -56,9 +61,15 @@ def make_experiment(
         directory / "experiments", plan, sources=[], provenance=PROVENANCE
     )
     names = [run.name for run in plan.runs]
-    write_submission(
-        experiment, make_submission(experiment, number=1, executor="local", bundles=[names])
+    submission = make_submission(
+        experiment,
+        number=1,
+        executor="local",
+        bundles=[names],
+        packing=packing,
+        runs_per_job=1 if packing == "none" else 3,
     )
+    write_submission(experiment, submission)
     return experiment
 
 

@@ -18,7 +18,7 @@ from hpcexp.store.ownership import evict
 from hpcexp.store.status import RunStatus, State, read_status
 from hpcexp.train.checkpoint import read_checkpoint
 from hpcexp.worker import sink as sink_module
-from hpcexp.worker.run import CHECKPOINT_VARIABLE
+from hpcexp.worker.attempt import CHECKPOINT_VARIABLE
 from tests.worker.conftest import (
     InterruptAfter,
     assert_equal_runs,

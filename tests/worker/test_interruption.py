@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from hpcexp.store.status import State
 from hpcexp.worker.interruption import REASONS, Interruption
 
 
@@ -52,12 +53,13 @@ def test_the_first_signal_is_the_reason(interruption: Interruption) -> None:
     assert interruption.is_out_of_time
 
 
-def test_a_cancelled_run_does_not_cancel_the_next_but_a_signal_stays() -> None:
-    interruption = Interruption()
-    interruption.cancel()
-    assert interruption.reason == "cancelled by the user"
-    interruption.begin_run()
-    assert not interruption.reason
-    interruption.request(signal.SIGTERM)
-    interruption.begin_run()
-    assert "SIGTERM" in str(interruption.reason)
+def test_who_cancels_a_run_cancels_it_alone_and_a_signal_is_for_all() -> None:
+    whole = Interruption()
+    run, other = whole.for_run(), whole.for_run()
+    run.cancel()
+    assert run.reason == "cancelled by the user"
+    assert not other.reason
+    assert not whole.reason
+    whole.request(signal.SIGTERM)
+    assert "SIGTERM" in str(other.reason)
+    assert (run.state, other.state) == (State.CANCELLED, State.INTERRUPTED)

@@ -23,8 +23,9 @@ from hpcexp.store.status import RunStatus, State, read_status, write_status
 from hpcexp.train.checkpoint import write_checkpoint
 from hpcexp.worker import run as run_module
 from hpcexp.worker import sink as sink_module
+from hpcexp.worker.attempt import CHECKPOINT_VARIABLE, find_checkpoint_interval_s
+from hpcexp.worker.failures import explain
 from hpcexp.worker.interruption import Interruption
-from hpcexp.worker.run import CHECKPOINT_VARIABLE, explain, find_checkpoint_interval_s
 from tests.store.conftest import StartPython, wait_until
 from tests.store.test_format import FIXTURE_DIR, INTERRUPTED, PENDING
 from tests.store.test_ownership import ACQUIRE_AND_WAIT
@@ -303,7 +304,7 @@ def fail(*_arguments: object, **_options: object) -> None:
 @pytest.mark.parametrize(
     ("place", "then"),
     [
-        ("hpcexp.worker.run.read_run_config", read_run_config),
+        ("hpcexp.worker.attempt.read_run_config", read_run_config),
         ("hpcexp.worker.sink.list_checkpoints", list_checkpoints),
         ("hpcexp.train.checkpoint.write_checkpoint", write_checkpoint),
         ("hpcexp.train.checkpoint.write_checkpoint", fail),

@@ -18,8 +18,8 @@ from hpcexp.train import checkpoint as checkpoint_module
 from hpcexp.train.checkpoint import DamagedCheckpointError, read_checkpoint, write_checkpoint
 from hpcexp.train.sink import Checkpoint, Progress, Row
 from hpcexp.worker import sink as sink_module
+from hpcexp.worker.attempt import CHECKPOINT_VARIABLE
 from hpcexp.worker.interruption import Interruption
-from hpcexp.worker.run import CHECKPOINT_VARIABLE
 from hpcexp.worker.sink import RunDirSink, describe_progress
 from tests.worker.conftest import InterruptAfter, make_run, train_here
 

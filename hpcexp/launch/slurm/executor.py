@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpcexp.errors import HpcexpError, UsageError
-from hpcexp.launch.executor import Executor, LaunchOptions, describe_needs, spell_count
+from hpcexp.launch.executor import (
+    Executor,
+    LaunchOptions,
+    describe_needs,
+    describe_packs,
+    spell_count,
+)
 from hpcexp.launch.slurm.commands import run_command
 from hpcexp.launch.slurm.hand_over import hand_over, settle, submit_held
 from hpcexp.launch.slurm.script import check_path, write_script
@@ -39,14 +45,15 @@ class SlurmExecutor(Executor):
                 "train here with --local, or log in to the cluster"
             )
 
-    def describe(self, num_runs: int, resources: Resources, options: LaunchOptions) -> str:
+    def describe(
+        self, bundles: Sequence[Sequence[str]], resources: Resources, options: LaunchOptions
+    ) -> str:
         """What a launch would do, in a line for people."""
         del options
-        num_jobs = min(num_runs, resources.max_jobs)
-        runs = "" if num_jobs == num_runs else f" of up to {-(-num_runs // num_jobs)} runs each"
         where = f"partition {resources.partition}" if resources.partition else "default partition"
         return (
-            f"would submit  {spell_count(num_jobs, 'job')}{runs} in 1 array, {where}, "
+            f"would submit  {spell_count(len(bundles), 'job')}{describe_packs(bundles, resources)} "
+            f"in 1 array, {where}, "
             f"{describe_needs(resources)}, {resources.timeout} each"
         )
 

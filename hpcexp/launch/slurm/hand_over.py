@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.plan import make_bundles
@@ -32,6 +33,7 @@ from hpcexp.store.submissions import (
     write_submission,
 )
 from hpcexp.template import Resources
+from hpcexp.worker.packing import find_lane_keys, make_packs
 
 Bundles = Sequence[Sequence[str]]
 
@@ -49,7 +51,13 @@ def hand_over(
     Raises NoRoomError where not a single job can be submitted now: then nothing is.
     """
     limits = ask_limits(qos=resources.qos)
-    bundles = make_bundles(run_names, num_jobs=choose_num_jobs(resources, limits))
+    packs = make_packs(
+        run_names,
+        packing=resources.packing,
+        size=resources.runs_per_job,
+        key_of=find_lane_keys(experiment),
+    )
+    bundles = make_bundles(packs, num_jobs=choose_num_jobs(resources, limits))
     room = len(bundles) if limits.room is None else limits.room
     return _submit_within(experiment, bundles, resources, room=room, is_changed=is_changed)
 
@@ -76,18 +84,18 @@ def _submit_within(
     Raises NoRoomError where there is no room, and no job of the experiment that would submit
     the rest later.
     """
-    settings = resources.model_dump(mode="json") if is_changed else None
+    record = partial(_record, experiment, resources, is_changed)
     problem = "as many jobs as the cluster allows are in the queue"
     while room > 0:
         first, rest = bundles[:room], bundles[room:]
         # Held before it is submitted: a command that is killed in between loses none.
-        held = [_record(experiment, rest, Stage.HELD, settings, problem)] if rest else []
-        submission = _record(experiment, first, Stage.SUBMITTING, settings, "")
+        held = [record(rest, Stage.HELD, problem)] if rest else []
+        submission = record(first, Stage.SUBMITTING, "")
         try:
             submitted = submit(experiment, submission, resources)
         except (NoRoomError, RefusedError) as error:
-            for record in held:
-                give_up(experiment, record, "its other part was refused")
+            for part in held:
+                give_up(experiment, part, "its other part was refused")
             if isinstance(error, RefusedError):
                 raise
             problem, room = str(error), len(first) // 2
@@ -95,7 +103,7 @@ def _submit_within(
             mark_held(experiment)
             return [submitted, *held]
     if _has_live_jobs(experiment):  # which will submit it when they end
-        held = [_record(experiment, bundles, Stage.HELD, settings, problem)]
+        held = [record(bundles, Stage.HELD, problem)]
         mark_held(experiment)
         return held
     raise NoRoomError(
@@ -112,9 +120,10 @@ def _has_live_jobs(experiment: ExperimentDir) -> bool:
 
 def _record(
     experiment: ExperimentDir,
+    resources: Resources,
+    is_changed: bool,
     bundles: Bundles,
     stage: Stage,
-    resources: dict[str, object] | None,
     problem: str,
 ) -> Submission:
     record = make_submission(
@@ -123,7 +132,9 @@ def _record(
         executor="slurm",
         bundles=bundles,
         stage=stage,
-        resources=resources,
+        resources=resources.model_dump(mode="json") if is_changed else None,
+        packing=resources.packing,
+        runs_per_job=resources.runs_per_job,
     )
     record = dataclasses.replace(record, problem=problem)
     write_submission(experiment, record)

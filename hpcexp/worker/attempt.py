@@ -1,0 +1,243 @@
+"""An attempt at a run: from the moment this process owns it to the words of how it ended."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shlex
+import socket
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from hpcexp.errors import StorageError, SupersededError, UsageError
+from hpcexp.store.checkpoints import find_newest_step
+from hpcexp.store.experiment import RunConfig, read_run_config
+from hpcexp.store.layout import RunDir
+from hpcexp.store.ownership import Ownership
+from hpcexp.store.status import RunStatus, State, read_status, write_status
+from hpcexp.worker.code import describe_code
+from hpcexp.worker.failures import choose_failure, explain
+from hpcexp.worker.patience import PASSING, Patience, PatientSink, find_errno
+
+if TYPE_CHECKING:
+    from hpcexp.train.fit import FitResult, Training
+    from hpcexp.worker.sink import RunDirSink
+
+logger = logging.getLogger("hpcexp.worker")
+
+CHECKPOINT_VARIABLE = "HPCEXP_CHECKPOINT_EVERY_S"
+MAX_DEATHS = 5
+EXACT = (State.COMPLETED, State.STOPPED)  # these end with an epoch
+
+
+class Attempt:
+    """A run that this process owns and trains. `sink` is its directory, for the training core."""
+
+    def __init__(self, ownership: Ownership, sink: RunDirSink, patience: Patience) -> None:
+        self.ownership, self.sink, self.patience = ownership, sink, patience
+
+    def prepare(self, num_threads: int) -> Training | FitResult:
+        """The run as the core trains it; its result at once where it is asked to stop already."""
+        self.patience(self.sink.write_status, check=self.ownership.check)
+        config = self.patience(
+            lambda: read_run_config(self.sink.run_dir), check=self.ownership.check
+        )
+        return _prepare(self.sink, config, self.patience, num_threads)
+
+    def end(self, outcome: FitResult | Exception) -> None:
+        """Write down how the run ended.
+
+        Raises SupersededError where another attempt owns it by now.
+        """
+        if isinstance(outcome, SupersededError):
+            raise outcome
+        if not isinstance(outcome, Exception):
+            try:
+                _write_end(self.sink, outcome, self.patience)
+                return
+            except SupersededError:
+                raise
+            except Exception as error:
+                outcome = error
+        self.ownership.check()  # what a newer attempt caused by deleting our files is no failure
+        _write_failure(self.sink, outcome, self.patience)
+
+
+def begin_attempt(ownership: Ownership, patience: Patience) -> Attempt | None:
+    """None where the run has died too often, which is written down."""
+    from hpcexp.worker.sink import RunDirSink
+
+    run_dir = ownership.run_dir
+    logger.info(
+        "%s, attempt %d, on %s, process %d",
+        run_dir.name,
+        ownership.attempt,
+        socket.gethostname(),
+        os.getpid(),
+    )
+    status = patience(lambda: read_status(run_dir))
+    deaths = patience(lambda: count_deaths(run_dir, status))
+    if deaths > MAX_DEATHS:
+        _give_up(ownership, status, deaths)
+        return None
+    status = status.replace(
+        state=State.RUNNING,
+        attempt=ownership.attempt,
+        deaths=deaths,
+        begun_step=patience(lambda: find_newest_step(run_dir)),
+        reason="",
+        hint="",
+        host=ownership.owner.host,
+        job_id=ownership.owner.job_id,
+        pid=ownership.owner.pid,
+        started=time.time(),
+        ended=None,
+    )
+    sink = RunDirSink(ownership, status=status, interruption=patience.interruption)
+    return Attempt(ownership, sink, patience)
+
+
+def _prepare(
+    sink: RunDirSink, config: RunConfig, patience: Patience, num_threads: int
+) -> Training | FitResult:
+    # Imported here, after the signal handlers are in place: it takes seconds.
+    import torch
+
+    from hpcexp.train.fit import FitOptions, FitResult, Training
+    from hpcexp.train.seeding import RandomStreams
+    from hpcexp.worker.inspection.training import make_training_inspector
+    from hpcexp.worker.warm_start import load_initial
+    from hpcexp.workloads import load_config_class, load_workload
+
+    torch.set_num_threads(num_threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    machine = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "num_threads": num_threads,
+        "torch": torch.__version__,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "code": describe_code(sink.ownership.run_dir.experiment),
+    }
+    sink.ownership.check()  # the imports above took their time
+    logger.info("%s", "  ".join(f"{k}: {v}" for k, v in machine.items()))
+    sink.status = sink.status.replace(machine=machine)
+    if reason := sink.interruption():
+        return FitResult("interrupted", sink.status.step, sink.status.epoch, reason)
+    hyperparameters = load_config_class(config.workload).model_validate(config.params)
+    workload = load_workload(config.workload, hyperparameters)
+    inspector = make_training_inspector(workload, sink.ownership)
+    return Training(
+        workload,
+        streams=RandomStreams(config.seed, config.rand_init),
+        sink=PatientSink(sink, sink.ownership, patience),
+        options=FitOptions(
+            device=device,
+            checkpoint_every_s=find_checkpoint_interval_s(),
+            inspect=inspector,
+            inspect_every=inspector.settings.every if inspector else None,
+        ),
+        initial=load_initial(workload, rand_init=config.rand_init),
+    )
+
+
+def find_checkpoint_interval_s() -> float:
+    """Seconds between checkpoints: `HPCEXP_CHECKPOINT_EVERY_S`, else 300. It changes no number.
+
+    Raises UsageError for what is no number of seconds.
+    """
+    text = os.environ.get(CHECKPOINT_VARIABLE, "300")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not seconds >= 0:
+        raise UsageError(
+            f"{CHECKPOINT_VARIABLE}={text!r} is no number of seconds, such as 60; "
+            "unset it for a checkpoint every 300 s"
+        )
+    return seconds
+
+
+def _write_end(sink: RunDirSink, result: FitResult, patience: Patience) -> None:
+    states = {
+        "completed": State.COMPLETED,
+        "stopped": State.STOPPED,
+        "diverged": State.DIVERGED,
+        "interrupted": patience.interruption.state,
+    }
+    hints = {
+        State.TIMED_OUT: "hpcexp resume continues it from here",
+        State.INTERRUPTED: "hpcexp resume continues it from here",
+        State.CANCELLED: "hpcexp resume RUN continues it from here",
+        State.DIVERGED: _suggest_replay(sink.run_dir),
+    }
+    state = states[result.outcome]
+
+    def end() -> RunStatus:
+        return sink.end(
+            state=state,
+            step=result.step,
+            epoch=result.epoch if state in EXACT else sink.status.epoch,
+            reason=result.reason,
+            hint=hints.get(state, ""),
+        )
+
+    status = patience(end, check=sink.ownership.check)
+    reason = f" ({status.reason})" if status.reason else ""
+    logger.info("%s after %d steps%s", status.state.words, status.step, reason)
+
+
+def _write_failure(sink: RunDirSink, error: Exception, patience: Patience) -> None:
+    """Patience that has ended does not begin once more."""
+    is_disk = isinstance(error, StorageError) or find_errno(error) in PASSING
+    shown = "".join(traceback.format_exception(error))
+    logger.error("%s", explain(error)[0] if is_disk else shown)
+    reason, hint = explain(error)
+
+    def end() -> None:
+        sink.end(state=choose_failure(error), reason=reason, hint=hint)
+
+    if is_disk:
+        end()
+    else:
+        patience(end, check=sink.ownership.check)
+
+
+def _suggest_replay(run_dir: RunDir) -> str:
+    """Empty where the step could not be recorded."""
+    if not run_dir.forensics_path.exists():
+        return ""
+    return f"hpcexp replay {shlex.join([run_dir.experiment.name, run_dir.name])}"
+
+
+def count_deaths(run_dir: RunDir, status: RunStatus) -> int:
+    """How often in a row the run's process has died without a word and without progress.
+
+    Killed by the kernel for its memory, or by a fault of its own, a run would die again
+    and again, and its job be started again and again.
+    """
+    if status.state != State.RUNNING:
+        return 0
+    made_progress = find_newest_step(run_dir) > status.begun_step
+    return 1 if made_progress else status.deaths + 1
+
+
+def _give_up(ownership: Ownership, status: RunStatus, deaths: int) -> None:
+    reason = (
+        f"its process died {deaths} times without a word after step {status.begun_step}: "
+        "out of memory, or killed from outside"
+    )
+    logger.error("%s", reason)
+    with ownership.writing():
+        write_status(
+            ownership.run_dir,
+            status.replace(
+                state=State.FAILED,
+                attempt=ownership.attempt,
+                reason=reason,
+                hint="hpcexp logs shows its last words; hpcexp retry --mem-gb asks for more memory",
+                ended=time.time(),
+            ),
+        )
