@@ -31,7 +31,7 @@ def prepare(
     """Make the experiment directory of a template; nothing is submitted yet."""
     return create_experiment(
         experiments_dir,
-        make_plan(template, only=only),
+        make_plan(template, only=only, experiments_dir=experiments_dir),
         sources=[(source.path, source.text) for source in template.sources],
         provenance=collect_provenance(exclude=[experiments_dir]),
     )
