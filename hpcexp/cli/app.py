@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 import hpcexp
-from hpcexp.cli import control, dataset, doctor, inspect, launch, logs, plot
+from hpcexp.cli import control, dataset, debug, doctor, history, inspect, launch, logs, plot
 from hpcexp.cli import eval as eval_command
 
 HELP_WIDTH = 100
@@ -58,8 +58,11 @@ for command in (
     control.retry,
     control.cancel,
     plot.plot,
+    history.history,
     eval_command.evaluate,
     dataset.dataset,
+    debug.debug,
+    debug.lr_range,
     doctor.doctor,
     plot.schema,
     inspect.completion,

@@ -77,3 +77,11 @@ def test_the_commands_of_the_eval_page_make_the_files_that_the_page_names(place:
         name = name.replace("RUN", run)
         assert any(path.endswith(name) for path in made), name
     assert f"eval/best_linear_projection_mse/prediction/{run}_train_strip.png" in made
+
+
+@pytest.mark.parametrize("page", ["debug.md", "unmix.md"])
+def test_the_commands_of_a_page_work_in_their_order(page: str, place: Path) -> None:
+    snippets = read_snippets(DOCS_DIR / page)
+    assert len(snippets) >= 5
+    for snippet in snippets:
+        run_snippet(snippet, directory=place)

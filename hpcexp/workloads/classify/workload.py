@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 
 from hpcexp.errors import UsageError
 from hpcexp.train.config import TrainConfig
+from hpcexp.train.debugging import DebugFacts, InitialLoss
 from hpcexp.train.inspection import Findings, ImageGrid, Request
 from hpcexp.train.seeding import RandomStreams
+from hpcexp.train.step import StepInputs
 from hpcexp.train.workload import Batch
 from hpcexp.workloads.classify.config import LOSS_NAME, METRIC_NAMES, Config
 from hpcexp.workloads.classify.model import Classifier
@@ -97,6 +100,19 @@ class ClassifyWorkload:
         loss = model.measure(scores_NK, data["labels"])
         return dict(zip((LOSS_NAME, *METRIC_NAMES), (loss, wrong, 1 - wrong), strict=True))
 
+    def debug_facts(self) -> DebugFacts:
+        """What `hpcexp debug` can use: equal scores have a cross-entropy of ln K."""
+        uniform = math.log(len(self.classes))
+        return DebugFacts(
+            predict=_predict,
+            target=_make_target,
+            trivial_loss=uniform,
+            initial_loss=InitialLoss(
+                0.7 * uniform, 1.5 * uniform, f"ln {len(self.classes)}, all classes alike"
+            ),
+            min_spread=0.02,
+        )
+
     @property
     def inspection_settings(self) -> Inspection:
         """How the model is looked into while it trains."""
@@ -145,6 +161,17 @@ def make_confusion(loaded: Images, predicted: npt.NDArray[np.int64], *, title: s
         column_labels=list(loaded.classes),
         is_shown_RC=is_shown,
     )
+
+
+def _predict(model: nn.Module, inputs: StepInputs) -> Tensor:
+    """Probabilities of the classes, (B, K)."""
+    assert isinstance(model, Classifier)
+    return model.score(inputs.batch).softmax(dim=-1)
+
+
+def _make_target(model: nn.Module, inputs: StepInputs) -> Tensor:
+    assert isinstance(model, Classifier)
+    return nn.functional.one_hot(inputs.batch["labels"], model.head.out_features).float()
 
 
 def _score_all(model: Classifier, images: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def _make_grid(model: Objective, images: Tensor, items: Items, request: Request)
     names = ["image" if kind == "scale" else "mixture"]
     names += [f"source {slot}" for slot in range(items.weights_IN.shape[1])]
     rows = [
-        f"{place}  true {_spell(true)}  predicted {_spell(predicted)}"
+        f"{place}:  true {_spell(true)};  predicted {_spell(predicted)}"
         for place, true, predicted in zip(places, target_IN, predicted_IN, strict=True)
     ]
     return ImageGrid(
@@ -107,7 +107,7 @@ def _make_grid(model: Objective, images: Tensor, items: Items, request: Request)
 
 
 def _spell(values_N: Tensor) -> str:
-    return " ".join(f"{value:.2f}" for value in values_N.tolist())
+    return ", ".join(f"{value:.2f}" for value in values_N.tolist())
 
 
 def _to_bytes(images_RCCHW: Tensor) -> Bytes:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from hpcexp.train.config import TrainConfig
+from hpcexp.train.debugging import DebugFacts
 from hpcexp.train.inspection import Findings, Request
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.workload import Batch
 from hpcexp.workloads.images.config import Inspection
 from hpcexp.workloads.images.load import Split, load_images
 from hpcexp.workloads.unmix.config import METRIC_NAMES, Config
+from hpcexp.workloads.unmix.debugging import describe_for_debugging
 from hpcexp.workloads.unmix.inspection import KINDS, check_request, inspect_samples
 from hpcexp.workloads.unmix.items import draw_batches
 from hpcexp.workloads.unmix.metrics import measure_exact_pairs, measure_r2, measure_spread
@@ -93,6 +95,10 @@ class UnmixWorkload:
             measure_spread(predicted_IN),
         )
         return dict(zip((*self.loss_names, *self.metric_names), values, strict=True))
+
+    def debug_facts(self) -> DebugFacts:
+        """What `hpcexp debug` can use."""
+        return describe_for_debugging(self.config)
 
     @property
     def inspection_settings(self) -> Inspection:

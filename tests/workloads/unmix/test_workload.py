@@ -186,7 +186,7 @@ def test_samples_show_the_mixture_its_sources_and_what_is_predicted(
     grid = findings.parts["grid"]
     assert isinstance(grid, ImageGrid)
     assert grid.images_RCHW3.shape == (2, 6, 8, 8, 3)
-    assert grid.row_labels[1].startswith("16  true ")
+    assert grid.row_labels[1].startswith("16:  true ")
     assert findings.numbers["num_items"] == 17
     with pytest.raises(UsageError, match=r"no mixture 17 in the validate split: it has 17"):
         workload.check_request(Request(kinds=("samples",), sequences=(17,)))
