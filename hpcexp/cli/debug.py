@@ -153,9 +153,14 @@ def lr_range(
     for group in chosen:
         bench = _make_bench(template, group, rand_init=rand_init, device=device, steps=steps)
         sweep = sweep_lr(bench, lowest=lowest, highest=highest, num_steps=steps)
-        directory.mkdir(parents=True, exist_ok=True)
         drawing = draw_lr_range(sweep, template=template.name, group=group.name)
-        files = save_drawing(drawing, plots_dir=directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            files = save_drawing(drawing, plots_dir=directory)
+        except OSError as error:
+            raise UsageError(
+                f"{directory}: cannot be written ({error.strerror}); choose another with --output"
+            ) from error
         reports.append({**sweep.to_json(), "group": group.name, "files": list(map(str, files))})
         if not as_json:
             click.echo(f"{group.name}: {sweep.describe()}")

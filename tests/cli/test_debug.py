@@ -72,5 +72,8 @@ def test_a_directory_without_images_is_said_without_a_traceback(
 def test_the_range_test_writes_a_picture_and_a_table(hpcexp: CommandLine, unmix: str) -> None:
     said = hpcexp("lr-range", unmix, "--steps", "12")
     assert "the first of 2 groups; --group chooses another" in said
+    hpcexp.write("file", "")
+    said = hpcexp("lr-range", unmix, "--steps", "10", "--output", "file/there", exit_code=2)
+    assert "cannot be written" in said
     names = {path.name for path in (hpcexp.directory / "lr_range" / "unmix").iterdir()}
     assert names == {f"decoder=pair_mlp.{suffix}" for suffix in ("pdf", "png", "csv")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,13 +24,26 @@ FEW = 8
 """Examples of the batch that stays the same."""
 
 
+PART_OF_TRIVIAL = 0.1
+"""By heart: a tenth of the way from the least loss to that of the best constant."""
+PART_OF_FIRST = 0.5
+"""The same where no constant is known: half of the loss at the beginning."""
+
+
 @dataclass(frozen=True)
 class Overfitted:
-    """What training on one batch gave."""
+    """What training on one batch gave; it ends where the `goal` is reached."""
 
     state: TrainState
     first: float
     last: float
+    goal: float
+    num_steps: int
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the batch is known by heart."""
+        return self.last <= self.goal
 
 
 class Bench:
@@ -93,14 +107,26 @@ class Bench:
         return model.to(self.device).train()
 
     def overfit(self, *, lr_factor: float = 1.0) -> Overfitted:
-        """Train on the batch that stays the same."""
-        function = StepFunction(self.build_model(), self.workload.config.optimizer)
+        """Train on the batch that stays the same, until it is known by heart."""
+        model = self.build_model()
+        function = StepFunction(model, self.workload.config.optimizer)
         state, inputs = function.init_state(), self.inputs.scale("lr", lr_factor)
-        records = []
+        losses: list[float] = []
+        goal = -math.inf
         for _ in range(self.num_steps):
             state, record = function(state, inputs)
-            records.append(record[0])
-        return Overfitted(state, records[0].item(), records[-1].item())
+            losses.append(record[0].item())
+            goal = self._choose_goal(model, first=losses[0])
+            if losses[-1] <= goal:
+                break
+        return Overfitted(state, losses[0], losses[-1], goal, len(losses))
+
+    def _choose_goal(self, model: nn.Module, *, first: float) -> float:
+        trivial, floor = self.facts.trivial_loss, self.facts.floor
+        if trivial is None:
+            return PART_OF_FIRST * first
+        least = 0.0 if floor is None else floor(model, self.inputs).item()
+        return least + PART_OF_TRIVIAL * (trivial - least)
 
     @cached_property
     def overfitted(self) -> Overfitted:

@@ -6,8 +6,9 @@ A new check is a function from a `Bench` to what it found, and a line in `CHECKS
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hpcexp.errors import HpcexpError
 from hpcexp.worker.debug import learning, outputs, structure
@@ -95,8 +96,15 @@ def examine(
         findings.append(_run_check(bench, name, check, means))
         if on_finding is not None:
             on_finding(findings[-1])
-    layers = measure_layers(bench) if with_layers else ()
-    return Examination(group, findings, layers)
+    return Examination(group, findings, _try_layers(bench) if with_layers else ())
+
+
+def _try_layers(bench: Bench) -> Sequence[Mapping[str, Any]]:
+    """None of a model that cannot run: the checks have said why."""
+    try:
+        return measure_layers(bench)
+    except Exception:
+        return ()
 
 
 def _run_check(bench: Bench, name: str, check: Callable[[Bench], str], means: str) -> Finding:

@@ -274,9 +274,10 @@ class Raises(Objective):
 def test_a_model_that_raises_has_failed_with_the_place_and_the_others_go_on(
     make_bench: MakeBench,
 ) -> None:
-    made = examine(make_bench(Raises), group="raises")
+    made = examine(make_bench(Raises), group="raises", with_layers=True)
     found = {f.check: f for f in made.findings}
     assert found["data"].level is Level.PASSED
     assert found["purity"].found.startswith("ZeroDivisionError: of my own making (test_examine.py")
     assert made.has_failures
+    assert made.layers == ()
     assert made.to_json()["has_failures"] is True
