@@ -18,6 +18,7 @@ from hpcexp.workloads.images.config import ConvEncoder, EncoderSettings, Torchvi
 GRID = 4
 """Cells on a side of the pooling grid."""
 MAX_GROUPS = 8
+PROBE_SIDE = 64
 _SHADE, _CONTRAST = 0.5, 0.25  # roughly the mean and the spread of images from 0 to 1
 
 
@@ -123,11 +124,31 @@ def _build_torchvision(settings: TorchvisionEncoder) -> nn.Module:
             f"encoder.kind torchvision ({settings.name}): torchvision is not installed; "
             "pip install torchvision, or choose encoder.kind: conv"
         ) from error
+    except RuntimeError as error:  # one that was built for another torch
+        raise UsageError(
+            f"encoder.kind torchvision: it does not go with torch {torch.__version__} ({error}); "
+            "install the torchvision of the same release, or choose encoder.kind: conv"
+        ) from error
     if settings.name not in models.list_models(module=models):
         raise UsageError(f"encoder.name: torchvision has no model {settings.name}")
+    there = ["DEFAULT", *(weights.name for weights in models.get_model_weights(settings.name))]
+    if settings.weights is not None and settings.weights not in there:
+        raise UsageError(
+            f"encoder.weights: {settings.name} has no {settings.weights}; there are: "
+            f"{', '.join(there)}, and null"
+        )
     network = models.get_model(settings.name, weights=settings.weights)
     *body, _classifier = network.children()
-    return nn.Sequential(*body, nn.Flatten())
+    layers = nn.Sequential(*body, nn.Flatten())
+    try:
+        with torch.no_grad():
+            layers.eval()(torch.zeros(1, 3, PROBE_SIDE, PROBE_SIDE))
+    except (AssertionError, RuntimeError, TypeError) as error:
+        raise UsageError(
+            f"encoder.name {settings.name}: its modules do not simply run in their order; choose "
+            "one whose do, such as resnet18 or mobilenet_v3_small"
+        ) from error
+    return layers.train()
 
 
 ENCODERS: Mapping[str, Callable[[Any], nn.Module]] = {
