@@ -26,6 +26,8 @@ METRICS = (
     Metric("dci.informativeness", title="DCI informativeness", cap=1.0),
     Metric("mig", title="MIG", cap=1.0),
     Metric("sap", title="SAP", cap=1.0),
+    Metric("exact_pair_accuracy", title="exact pairs of unmixed images", cap=1.0),
+    Metric("accuracy", title="accuracy", cap=1.0),
 )
 """What is summarised and drawn, where it was measured; tables have all numbers."""
 SMALLER_IS_BETTER = frozenset({"linear_projection_mse", "locked_projection_mse"})

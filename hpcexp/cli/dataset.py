@@ -13,6 +13,7 @@ from hpcexp.cli.options import json_option, print_json
 from hpcexp.errors import UsageError
 
 DEFAULT_NUM = 256
+IMAGE_WORKLOADS = ("unmix", "classify")
 
 
 @click.group()
@@ -56,6 +57,8 @@ def preview(
 ) -> None:
     """Draw each data set of a template: a contact sheet, an animation, and its labels.
 
+    Of still images: some of each class, and how many there are.
+
     One set of files for each data set that the template's groups differ in: PNG, GIF, the
     distribution of the true coordinates as PDF and PNG, and their numbers as CSV.
 
@@ -71,6 +74,10 @@ def preview(
     if not found:
         raise UsageError(f"{template}: workload {loaded.workload} has no data set to preview")
     directory = output or Path("previews") / loaded.name
+    if loaded.workload in IMAGE_WORKLOADS:
+        config = next(iter(configs.values()))
+        _preview_images(found, directory, config=config, split=split, num=num, as_json=as_json)
+        return
     reports = []
     for number, (settings, groups) in enumerate(found):
         # A kind that two of them share needs a number to tell them apart.
@@ -83,6 +90,47 @@ def preview(
     for report in reports:
         _describe(report)
     click.echo(f"in {directory}/")
+
+
+def _preview_images(
+    found: list[tuple[dict[str, Any], list[str]]],
+    directory: Path,
+    *,
+    config: Mapping[str, Any],
+    split: str,
+    num: int,
+    as_json: bool,
+) -> None:
+    """A picture for each data set of images, and how many of each class there are."""
+    from pydantic import TypeAdapter
+
+    from hpcexp.store.files import write_bytes
+    from hpcexp.worker.image_preview import make_image_preview
+    from hpcexp.workloads.images.config import ImageDataset
+
+    if split == "evaluate":
+        raise UsageError("--split evaluate: image data sets have train and validate")
+    adapter: TypeAdapter[ImageDataset] = TypeAdapter(ImageDataset)
+    reports = []
+    for number, (settings, groups) in enumerate(found):
+        stem = settings["kind"] + (f"_{number}" if len(found) > 1 else "")
+        made = make_image_preview(
+            adapter.validate_python(settings),
+            split="train" if split == "train" else "validate",
+            count=num,
+            num_validate=config["validate_set_size"],
+            headline=f"{stem}: {num} images",
+        )
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / f"{stem}.png"
+        write_bytes(path, made.sheet_png)
+        classes = dict(made.class_counts)
+        reports.append({"dataset": stem, "groups": groups, "classes": classes, "files": [path]})
+        if not as_json:
+            counts = ", ".join(f"{name} {count}" for name, count in classes.items())
+            click.echo(f"{stem}: {num} images ({counts})\nwrote {path}")
+    if as_json:
+        print_json({"directory": str(directory), "datasets": reports})
 
 
 def find_datasets(

@@ -33,7 +33,7 @@ def print_dry_run(
     as_json: bool,
 ) -> None:
     """Print the plan, the place, the jobs and the sbatch script of a launch."""
-    plan = make_plan(template, only=only)
+    plan = make_plan(template, only=only, experiments_dir=experiments_dir)
     name = f"{datetime.now().strftime(TIMESTAMP)}_{plan.name}"
     experiment = ExperimentDir(experiments_dir / name)
     script = _write_script(experiment, plan, template, executor)

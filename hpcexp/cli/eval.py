@@ -41,7 +41,8 @@ PROBLEM_EXIT_CODE = 1
     "kinds",
     metavar="KIND",
     multiple=True,
-    help="Only this: encoder, decoder, trajectory or prediction. Repeatable.",
+    help="Only this: encoder, decoder, trajectory or prediction (sps), samples (others). "
+    "Repeatable.",
 )
 @click.option(
     "--at",
@@ -91,6 +92,7 @@ def evaluate(
       decoder     what each latent does to the image, from -2 to 2 standard deviations
       trajectory  latents over time, of the encoder and of the RNN on its own
       prediction  true, reconstructed and predicted frames
+      samples     images and what is predicted of them (unmix, classify)
 
     Works while runs train. RUN is a run or a group; all runs without it. What the numbers
     mean: docs/eval.md.

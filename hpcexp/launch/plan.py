@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 from hpcexp.launch.warm_start import locate_warm_start
 from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
@@ -13,8 +14,13 @@ from hpcexp.worker.packing import KeyOf, make_packs
 from hpcexp.workloads import load_config_class, load_primary_metric
 
 
-def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
-    """Groups, runs and configurations of a template, or of `only` some of its groups."""
+def make_plan(
+    template: Template, *, only: Sequence[str] = (), experiments_dir: Path | None = None
+) -> Plan:
+    """Groups, runs and configurations of a template, or of `only` some of its groups.
+
+    Runs that a warm start names by their experiment are looked for in `experiments_dir`.
+    """
     groups = [g for g in template.groups() if not only or g.name in only]
     kept = {group.name for group in groups}
     return Plan(
@@ -42,7 +48,9 @@ def make_plan(template: Template, *, only: Sequence[str] = ()) -> Plan:
         derive=dict(template.derive),
         configs={
             group.name: locate_warm_start(
-                template.config_for(group), rand_inits=template.rand_inits
+                template.config_for(group),
+                rand_inits=template.rand_inits,
+                experiments_dir=experiments_dir,
             )
             for group in groups
         },

@@ -41,7 +41,7 @@ def prepare(
     code = plan_code(experiments_dir) if copy_code else None
     return create_experiment(
         experiments_dir,
-        make_plan(template, only=only),
+        make_plan(template, only=only, experiments_dir=experiments_dir),
         sources=[(source.path, source.text) for source in template.sources],
         provenance=collect_provenance(exclude=[experiments_dir]),
         add=lambda experiment: code and write_snapshot(experiment, code),

@@ -199,7 +199,7 @@ class Training:
         assert step == self.step
         offset, block = step % STEPS_PER_BLOCK, self.get_block()
         inputs, factor = block.select(offset, self.data["train"]), self.lr_factor
-        return inputs.scale("lr", factor) if factor != 1.0 else inputs, block.indices_SB[offset]
+        return inputs.scale("lr", factor) if factor != 1.0 else inputs, block.indices[offset]
 
     @property
     def lr_factor(self) -> float:

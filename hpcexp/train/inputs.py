@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.step import StepInputs
-from hpcexp.train.workload import ScheduleValues, Workload
+from hpcexp.train.workload import OrdersRows, ScheduleValues, Workload
 
 STEPS_PER_BLOCK = 64
 
@@ -28,16 +28,17 @@ class InputBlock:
     `schedules` are what rows show of the `values`: the workload's, and the learning rate.
     """
 
-    indices_SB: Tensor
+    indices: Tensor  # (S, B), or (S, B, n) where a sample is made of n rows
     noise: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
     schedules: Sequence[ScheduleValues]
 
     def select(self, offset: int, data: Mapping[str, Tensor]) -> StepInputs:
         """Inputs of the step at `offset` in the block."""
-        indices_B = self.indices_SB[offset]
+        indices = self.indices[offset]
+        rows = {k: v.index_select(0, indices.flatten()) for k, v in data.items()}
         return StepInputs(
-            batch={k: v.index_select(0, indices_B) for k, v in data.items()},
+            batch={k: v.view(*indices.shape, *v.shape[1:]) for k, v in rows.items()},
             noise={k: v[offset] for k, v in self.noise.items()},
             values={k: v[offset] for k, v in self.values.items()},
         )
@@ -61,7 +62,7 @@ def make_block(
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
     return InputBlock(
-        indices_SB=move(_draw_order(workload, streams, steps)),
+        indices=move(draw_order(workload, streams, steps)),
         noise={k: move(v) for k, v in noise.items()},
         values={
             k: move(torch.tensor([v[k] for v in values], dtype=torch.float64)) for k in values[0]
@@ -82,8 +83,13 @@ def complete_values(workload: Workload, step: int) -> dict[str, float | list[flo
     return common | workload.schedule(step)
 
 
-def _draw_order(workload: Workload, streams: RandomStreams, steps: range) -> Tensor:
-    """Indices of the samples of each step, (S, B): each epoch is a new permutation."""
+def draw_order(workload: Workload, streams: RandomStreams, steps: range) -> Tensor:
+    """Indices of the rows of each step, (S, B): each epoch is a new permutation.
+
+    A workload that orders its own rows may take several for each sample, (S, B, n).
+    """
+    if isinstance(workload, OrdersRows):
+        return workload.draw_order(streams, steps)
     config = workload.config
     num_batches, batch_size = config.steps_per_epoch, config.batch_size
     orders = {

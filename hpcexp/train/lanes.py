@@ -197,12 +197,12 @@ class Program:
         return any(training.state is not given for training, given in pairs)
 
     def _select(self, positions: Sequence[int], factors: Sequence[float]) -> StepInputs:
-        indices_LB, noise, values = self.blocks.select(positions)
+        indices, noise, values = self.blocks.select(positions)
         if any(factor != 1.0 for factor in factors):
             values["lr"] = values["lr"] * values["lr"].new_tensor(factors)
-        rows_LB = indices_LB + self.first_L.unsqueeze(1)
+        rows = indices + self.first_L.view(-1, *[1] * (indices.dim() - 1))
         batch = {
-            name: tensor.index_select(0, rows_LB.flatten()).view(*rows_LB.shape, *tensor.shape[1:])
+            name: tensor.index_select(0, rows.flatten()).view(*rows.shape, *tensor.shape[1:])
             for name, tensor in self.samples.items()
         }
         return StepInputs(batch, noise, values)
@@ -234,7 +234,7 @@ class StackedBlocks:
                 self.loaded[lane] = block
 
     def select(self, positions: Sequence[int]) -> tuple[Tensor, Tensors, Tensors]:
-        """Indices (L, B), noise and values of one step of each run, at its position."""
+        """Indices (L, B) or (L, B, n), noise and values of one step of each run."""
         first = positions[0]
         if all(position == first for position in positions):
             chosen = {k: {n: t[:, first] for n, t in ts.items()} for k, ts in self.tensors.items()}
@@ -248,7 +248,7 @@ class StackedBlocks:
 
 
 def _split_block(block: InputBlock) -> dict[str, Mapping[str, Tensor]]:
-    return {"indices": {"": block.indices_SB}, "noise": block.noise, "values": block.values}
+    return {"indices": {"": block.indices}, "noise": block.noise, "values": block.values}
 
 
 def _join_samples(sets: Sequence[Mapping[str, Tensor]]) -> tuple[Tensors, Tensor]:

@@ -56,12 +56,17 @@ class StepFunction:
     optimizer: str
 
     def init_state(self) -> TrainState:
-        """The state before the first step, with copies of the model's parameters."""
-        parameters = {k: v.detach().clone() for k, v in self.model.named_parameters()}
+        """The state before the first step, with copies of the model's parameters.
+
+        Parameters that ask for no gradient are frozen: they are among the buffers.
+        """
+        given = dict(self.model.named_parameters())
+        parameters = {k: v.detach().clone() for k, v in given.items() if v.requires_grad}
+        frozen = {k: v.detach().clone() for k, v in given.items() if not v.requires_grad}
         device = next(iter(parameters.values())).device
         return TrainState(
             parameters=parameters,
-            buffers={k: v.detach().clone() for k, v in self.model.named_buffers()},
+            buffers={k: v.detach().clone() for k, v in self.model.named_buffers()} | frozen,
             optimizer=init_state(self.optimizer, _flatten(parameters)),
             step=torch.zeros((), dtype=torch.int64, device=device),
             alive=torch.ones((), dtype=torch.bool, device=device),

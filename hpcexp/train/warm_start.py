@@ -18,8 +18,9 @@ class WarmStart(Hyperparameters):
 
     run: str = Field(
         min_length=1,
-        description="Directory of the run, EXPERIMENT_DIR/runs/RUN, relative to where you launch; "
-        "{rand_init} in it stands for this run's initialisation.",
+        description="Directory of the run, EXPERIMENT_DIR/runs/RUN, relative to where you launch, "
+        "or NAME/runs/RUN of the newest experiment of a name; {rand_init} in it stands for this "
+        "run's initialisation.",
     )
     at: Literal["last", "best"] | int = Field(
         default="last", description="Its last parameters, its best, or those kept at an epoch."

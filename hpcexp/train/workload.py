@@ -9,7 +9,7 @@ therefore has no Python branch on anything that differs between runs of one shap
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -69,5 +69,17 @@ class Workload(Protocol):
 
         `model` is in evaluation mode and holds the parameters to evaluate. The same
         parameters give the same numbers at every call.
+        """
+        ...
+
+
+@runtime_checkable
+class OrdersRows(Protocol):
+    """A workload that says itself which rows of the training data each step sees."""
+
+    def draw_order(self, streams: RandomStreams, steps: range) -> Tensor:
+        """Indices of rows for each of `steps`, (S, B), or (S, B, n) for samples of n rows.
+
+        Equal for equal steps, whatever the range they are asked for in.
         """
         ...

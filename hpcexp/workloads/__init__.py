@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from hpcexp.train.workload import Workload
 
 WORKLOADS: dict[str, str] = {
+    "classify": "hpcexp.workloads.classify",
     "sps": "hpcexp.workloads.sps",
+    "unmix": "hpcexp.workloads.unmix",
 }
 
 

@@ -77,3 +77,12 @@ def test_sequences_that_cannot_be_drawn_leave_nothing(
     with pytest.raises(UsageError, match="too strict"):
         app.main(["dataset", "preview", "strict.yaml", "--num", "1"], standalone_mode=False)
     assert not Path("previews").exists()
+
+
+def test_images_are_previewed_by_class(hpcexp: CommandLine) -> None:
+    hpcexp.write("images.yaml", "workload: unmix\nparams: {dataset: {resolution: 8}}\n")
+    shown = hpcexp("dataset", "preview", "images.yaml", "--num", "13")
+    assert "procedural: 13 images (disc 3, ring 2, square 2" in shown
+    assert (hpcexp.directory / "previews" / "images" / "procedural.png").stat().st_size > 1000
+    said = hpcexp("dataset", "preview", "images.yaml", "--split", "evaluate", exit_code=2)
+    assert "image data sets have train and validate" in said

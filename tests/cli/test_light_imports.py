@@ -42,6 +42,7 @@ def find_heavy(hpcexp: CommandLine, *arguments: str, extra: str = "") -> list[st
         ("--help",),
         ("launch", "--help"),
         ("eval", "--help"),
+        ("debug", "--help"),
         ("launch", "tiny.yaml", "--dry-run", "--local"),
         ("status",),
         ("list", "--where", "lr=1", "--tag", "paper"),

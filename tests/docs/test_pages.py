@@ -129,3 +129,11 @@ def test_the_recipes_work_one_after_the_other(place: Path) -> None:
     said = run_snippet(Snippet("python", script), directory=place)
     assert said.startswith("[2, 2] 2 4 4 ")
     assert (place / "mine.pdf").is_file()
+
+
+@pytest.mark.parametrize("page", ["debug.md", "unmix.md"])
+def test_the_commands_of_a_page_work_in_their_order(page: str, place: Path) -> None:
+    snippets = read_snippets(DOCS_DIR / page)
+    assert len(snippets) >= 5
+    for snippet in snippets:
+        run_snippet(snippet, directory=place)

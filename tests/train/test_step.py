@@ -194,3 +194,30 @@ def test_a_diverged_lane_does_not_touch_the_other() -> None:
     assert lanes.parameters["w"][0] == solo.parameters["w"] != start.parameters["w"]
     assert lanes.parameters["w"][1] == start.parameters["w"]
     assert lanes.alive.tolist() == [True, False]
+
+
+class HalfFrozen(Toy):
+    """(w + frozen) x."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.Parameter(torch.tensor(2.0), requires_grad=False)
+
+    def forward(
+        self, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor], values: Mapping[str, Tensor]
+    ) -> Tensor:
+        return super().forward(batch, noise, values) + self.frozen * batch["x"]
+
+
+def test_a_frozen_parameter_is_used_and_never_moves_not_even_by_weight_decay() -> None:
+    function = StepFunction(HalfFrozen(), "adamw")
+    inputs = make_toy_inputs(2.0)
+    inputs = inputs._replace(values={**inputs.values, "weight_decay": torch.tensor(0.5)})
+    start = function.init_state()
+    state, record = function(start, inputs)
+    assert record.tolist()[:2] == [6.0, 6.0]
+    assert state.parameters.keys() == {"w"}
+    assert not torch.equal(state.parameters["w"], start.parameters["w"])
+    assert torch.equal(state.buffers["frozen"], torch.tensor(2.0))
+    lanes, _ = function.step_lanes(stack_states([start, start]), stack_inputs([inputs, inputs]))
+    assert lanes.parameters["w"].tolist() == [state.parameters["w"].item()] * 2

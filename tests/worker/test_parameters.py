@@ -133,6 +133,17 @@ def test_a_relative_source_is_made_absolute_at_launch(
     assert locate_warm_start({"lr": 1}, rand_inits=9) == {"lr": 1}
 
 
+def test_a_source_is_found_by_the_name_of_its_experiment(kept: RunDir) -> None:
+    experiments_dir = kept.path.parents[2]
+    settings = {"warm_start": {"run": f"tiny/runs/{kept.name}"}}
+    located = locate_warm_start(settings, rand_inits=1, experiments_dir=experiments_dir)
+    assert located["warm_start"]["run"] == str(kept.path)
+    with pytest.raises(UsageError, match=r"params.warm_start.run: tinny/runs/x: no experiment in"):
+        locate_warm_start(
+            {"warm_start": {"run": "tinny/runs/x"}}, rand_inits=1, experiments_dir=experiments_dir
+        )
+
+
 def test_a_source_that_is_missing_is_refused_at_launch(kept: RunDir, tmp_path: Path) -> None:
     several = str(kept.path).replace("rand_0", "rand_{rand_init}")
     with pytest.raises(UsageError, match=r"rand_1 is no run \(wanted for initialisation 1\)"):

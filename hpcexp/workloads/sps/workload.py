@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from hpcexp.train.config import TrainConfig
+from hpcexp.train.debugging import DebugFacts
 from hpcexp.train.inspection import Findings, Request
 from hpcexp.train.schedule import Oscillation, Ramp, get_value
 from hpcexp.train.seeding import RandomStreams
+from hpcexp.train.step import StepInputs
 from hpcexp.train.workload import Batch
 from hpcexp.workloads.sps import inspection
 from hpcexp.workloads.sps.cache import load_sequences
@@ -148,6 +150,10 @@ class SpsWorkload:
         values = torch.cat([terms.to(residuals.dtype), residuals.mean().reshape(1), residuals])
         return dict(zip((*self.loss_names, *self.metric_names), values, strict=True))
 
+    def debug_facts(self) -> DebugFacts:
+        """What `hpcexp debug` can use: the encoder's latents of each sequence."""
+        return DebugFacts(predict=_encode)
+
     @property
     def inspection_settings(self) -> Inspection:
         """How the model is looked into while it trains."""
@@ -213,3 +219,10 @@ class SpsWorkload:
             num_frames=self.config.dataset.num_frames,
             min_context=self.config.rnn_min_context,
         )
+
+
+def _encode(model: nn.Module, inputs: StepInputs) -> Tensor:
+    """Means of the latents, (B, T, Z)."""
+    assert isinstance(model, Objective)
+    images = inputs.batch["images"]
+    return model.encode(images.to(next(model.parameters()).dtype) / 255)[0]

@@ -1,0 +1,1 @@
+"""Still images and their encoders, for the workloads that read single images."""
