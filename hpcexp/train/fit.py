@@ -25,7 +25,8 @@ from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, make_block
 from hpcexp.train.recorder import EpochRecorder
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import Checkpoint, Progress, Sink
-from hpcexp.train.step import StepFunction, TrainState
+from hpcexp.train.step import StepFunction, StepInputs, TrainState
+from hpcexp.train.strategy import HasStrategy
 from hpcexp.train.workload import Workload
 
 logger = logging.getLogger("hpcexp.worker")
@@ -93,12 +94,15 @@ class _Fit:
             model = workload.build_model()
         model.load_state_dict(dict(initial), strict=False)
         model = model.to(options.device, dtype).train()
-        self.step_function = StepFunction(model, self.config.optimizer)
+        self.strategy = workload.make_strategy(model) if isinstance(workload, HasStrategy) else None
+        self.step_function = StepFunction(model, self.config.optimizer, self.strategy)
         self.evaluated_model = copy.deepcopy(model).eval()
         self.data = {split: self._move(data) for split, data in workload.load_data().items()}
-        self.state: TrainState = self.step_function.init_state()
+        self.state: TrainState = self.step_function.init_state(streams)
         self.step = 0
-        self.recorder = EpochRecorder(workload)
+        self.recorder = EpochRecorder(
+            workload, extra_columns=self.strategy.column_names if self.strategy else ()
+        )
         self.block: tuple[int, InputBlock] | None = None
         self.controller = Controller(self.config, clock=self.options.clock)
         self.controller.check_columns(self.recorder.columns)
@@ -137,7 +141,7 @@ class _Fit:
                 dtype=self.dtype,
             )
             self.block = (index, made)
-        inputs = self.block[1].select(offset, self.data["train"])
+        inputs = self._select_inputs(self.block[1], offset)
         factor = self.controller.lr_factor
         if factor != 1.0:
             inputs = inputs.scale("lr", factor)
@@ -147,6 +151,13 @@ class _Fit:
         self.step += 1
         if self._ends_epoch():
             self._finish_epoch()
+
+    def _select_inputs(self, block: InputBlock, offset: int) -> StepInputs:
+        chosen_B = None
+        if self.strategy is not None:
+            values = {k: v[offset] for k, v in block.values.items()}
+            chosen_B = self.strategy.choose_samples(self.state.strategy, values)
+        return block.select(offset, self.data["train"], indices_B=chosen_B)
 
     def _finish_epoch(self) -> None:
         epoch, keep_every = self._epoch(), self.config.keep_every
@@ -184,6 +195,10 @@ class _Fit:
         self.recorder.add_evaluation(
             metrics, epoch=self._epoch(), step=self.step, schedule=schedule
         )
+        if self.strategy is not None:
+            with torch.no_grad():
+                memory = self.strategy.observe(self.state.strategy, metrics, step=self.step)
+            self.state = self.state._replace(strategy=memory)
         if self.config.keep_best:
             values = _name_values(metrics, schedule, self.workload.loss_names)
             self.best.update(values, self.state, epoch=self._epoch())

@@ -29,9 +29,12 @@ class InputBlock:
     noise: Mapping[str, Tensor]
     values: Mapping[str, Tensor]
 
-    def select(self, offset: int, data: Mapping[str, Tensor]) -> StepInputs:
-        """Inputs of the step at `offset` in the block."""
-        indices_B = self.indices_SB[offset]
+    def select(
+        self, offset: int, data: Mapping[str, Tensor], *, indices_B: Tensor | None = None
+    ) -> StepInputs:
+        """Inputs of the step at `offset` in the block, of other samples where `indices_B` are."""
+        if indices_B is None:
+            indices_B = self.indices_SB[offset]
         return StepInputs(
             batch={k: v.index_select(0, indices_B) for k, v in data.items()},
             noise={k: v[offset] for k, v in self.noise.items()},

@@ -30,13 +30,15 @@ class EpochRecorder:
     (`loss`), of each term without (`loss.NAME`) and with its weight (`weighted.NAME`, and the
     sum of each branch of the tree, such as `weighted.predict`), and of the gradient's norm
     before clipping (`grad_norm`), and the schedule in force at its last step
-    (`schedule.NAME`).
+    (`schedule.NAME`). `extra_columns` of a record are what a strategy reports; their means are
+    in the row too.
     """
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, *, extra_columns: Sequence[str] = ()) -> None:
         self.steps_per_epoch = workload.config.steps_per_epoch
         self.loss_names = tuple(workload.loss_names)
         self.record_columns = ("loss", *(f"loss.{n}" for n in self.loss_names), "grad_norm")
+        self.extra_columns = tuple(extra_columns)
         self.workload, self.explosion = workload, workload.config.grad_explosion
         self.branches = list_branches(self.loss_names)
         weighted = tuple(f"weighted.{n}" for n in (*self.loss_names, *self.branches))
@@ -46,10 +48,13 @@ class EpochRecorder:
             *self.record_columns,
             *weighted,
             *self.schedule_columns,
+            *self.extra_columns,
             *workload.metric_names,
         )
         self.held: list[Tensor] = []  # records on the device, not read yet
-        self.read = torch.zeros(0, len(self.record_columns))  # of the epoch that has begun
+        self.read = torch.zeros(
+            0, len(self.record_columns) + len(self.extra_columns)
+        )  # of the epoch that has begun
         self.schedules: list[ScheduleValues] = []  # of both
         self.evaluations: list[Evaluation] = []
         self.first_step = 0  # the step of the first of both
@@ -93,9 +98,10 @@ class EpochRecorder:
         return sorted(rows, key=lambda r: (r.epoch, r.split)), reason
 
     def _cut_at_divergence(self) -> str:
-        is_bad = (~torch.isfinite(self.read)).any(dim=1)
+        records = self.read[:, : len(self.record_columns)]
+        is_bad = (~torch.isfinite(records)).any(dim=1)
         if self.explosion is not None:
-            is_bad |= self.read[:, -1] > self.explosion
+            is_bad |= records[:, -1] > self.explosion
         bad = is_bad.nonzero()
         if not len(bad):
             return ""
@@ -103,7 +109,7 @@ class EpochRecorder:
         step = self.first_step + position
         self.read = self.read[: position + 1]
         self.evaluations = [e for e in self.evaluations if e.step <= step]
-        return self._describe(self.read[position], step=step)
+        return self._describe(records[position], step=step)
 
     def _make_train_rows(self, *, ends: bool) -> list[Row]:
         rows = []
@@ -121,13 +127,23 @@ class EpochRecorder:
         exact = records.to(torch.float64)
         last = self.schedules[count - 1]
         scheduled = {f"schedule.{k}": v for k, v in last.items() if not isinstance(v, list)}
-        weights = torch.tensor([s["loss_weights"] for s in self.schedules[:count]])
-        weighted = (exact[:, 1:-1] * weights.to(torch.float64)).mean(dim=0).tolist()
-        values = dict(zip(self.record_columns, exact.mean(dim=0).tolist(), strict=True))
+        terms = exact[:, 1 : len(self.record_columns) - 1]
+        weighted = (terms * self._find_weights(exact)).mean(dim=0).tolist()
+        columns = (*self.record_columns, *self.extra_columns)
+        values = dict(zip(columns, exact.mean(dim=0).tolist(), strict=True))
         values |= self._name_weighted(weighted) | scheduled
         del self.schedules[:count]
         epoch = -(-self.first_step // self.steps_per_epoch)
         return Row(epoch, self.first_step, "train", values)
+
+    def _find_weights(self, records: Tensor) -> Tensor:
+        """Weights of the terms, (steps, terms): a strategy's where it reports them."""
+        columns = (*self.record_columns, *self.extra_columns)
+        reported = [f"weight.{name}" for name in self.loss_names]
+        if set(reported) <= set(columns):
+            return records[:, [columns.index(name) for name in reported]]
+        given = torch.tensor([s["loss_weights"] for s in self.schedules[: len(records)]])
+        return given.to(torch.float64)
 
     def _read_evaluations(self) -> list[Row]:
         rows = [self._make_evaluation_row(e) for e in self.evaluations]
