@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpcexp.train.workload import Workload
 
 WORKLOADS: dict[str, str] = {
+    "multitask": "hpcexp.workloads.multitask",
     "sps": "hpcexp.workloads.sps",
 }
 
