@@ -97,7 +97,7 @@ class MultitaskWorkload:
             "loss_weights": [config.weights.get(task, 1.0) for task in config.tasks],
             "task_phase": float(find_task_phase(config, step)),
             "modality_phase": float(phase),
-            "begins_epoch": float(step % config.steps_per_epoch == 0),
+            "ends_epoch": float((step + 1) % config.steps_per_epoch == 0),
             "modalities": [1.0] * len(MODALITIES) if reads_all else named,
             "moving_modalities": named,
         }

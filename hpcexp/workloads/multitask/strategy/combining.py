@@ -51,11 +51,12 @@ class Combiner:
     ) -> tuple[Tensor, Tensors]:
         """The direction (P,), and the memory after.
 
-        A Jacobian that is not finite is summed: the run is then found to have diverged.
+        A single active task has its own gradient. A Jacobian that is not finite is summed: the
+        run is then found to have diverged.
         """
         is_active = active_L > 0
         rows_AP = jacobian_LP[is_active]
-        if not torch.isfinite(rows_AP).all():
+        if len(rows_AP) == 1 or not torch.isfinite(rows_AP).all():
             return rows_AP.sum(dim=0), memory
         aggregator = self._get_aggregator(len(rows_AP))
         if self.name == "nashmtl":

@@ -164,7 +164,7 @@ class MultitaskStrategy:
         seen = Seen(
             factors_L * losses_L,
             active_L,
-            begins_epoch=values["begins_epoch"] > 0,
+            ends_epoch=values["ends_epoch"] > 0,
             norms_L=norms_L,
             measure_again=lambda: factors_L * outcome.recompute(outcome.parameters),
         )

@@ -32,11 +32,11 @@ class Seen:
         losses_L: Tensor,
         active_L: Tensor,
         *,
-        begins_epoch: Tensor,
+        ends_epoch: Tensor,
         norms_L: Tensor | None = None,
         measure_again: Callable[[], Tensor] | None = None,
     ) -> None:
-        self.losses_L, self.active_L, self.begins_epoch = losses_L, active_L, begins_epoch
+        self.losses_L, self.active_L, self.ends_epoch = losses_L, active_L, ends_epoch
         self.norms_L, self.measure_again = norms_L, measure_again
 
 
@@ -179,16 +179,19 @@ class Dwa(Fixed):
         return len(losses_L) * logits_L.softmax(dim=0)
 
     def learn(self, memory: Tensors, seen: Seen) -> Tensors:
-        """Add to the epoch's sums; the first update of an epoch closes the one before."""
-        rolls = seen.begins_epoch & (memory["count"] > 0).any()
-        # A task that rested for a whole epoch keeps the mean it had.
-        mean_L = memory["sum"] / memory["count"]
-        mean_L = torch.where(memory["count"] > 0, mean_L, memory["newer"])
+        """Add to the epoch's sums; its last update closes it.
+
+        A task that rested for a whole epoch keeps the mean it had.
+        """
+        sum_L = memory["sum"] + seen.losses_L * seen.active_L
+        count_L = memory["count"] + seen.active_L
+        mean_L = torch.where(count_L > 0, sum_L / count_L, memory["newer"])
+        ends = seen.ends_epoch
         return {
-            "older": torch.where(rolls, memory["newer"], memory["older"]),
-            "newer": torch.where(rolls, mean_L, memory["newer"]),
-            "sum": torch.where(rolls, 0.0, memory["sum"]) + seen.losses_L * seen.active_L,
-            "count": torch.where(rolls, 0.0, memory["count"]) + seen.active_L,
+            "older": torch.where(ends, memory["newer"], memory["older"]),
+            "newer": torch.where(ends, mean_L, memory["newer"]),
+            "sum": torch.where(ends, 0.0, sum_L),
+            "count": torch.where(ends, 0.0, count_L),
         }
 
 
