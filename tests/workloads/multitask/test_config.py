@@ -11,7 +11,7 @@ from tests.workloads.multitask.conftest import make_config
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"tasks": ["easy", "hard"]}, "tasks: there is no task hard; there are: easy, related"),
     ({"tasks": ["easy", "easy"]}, "names a task twice"),
-    ({"weights": {"junk": 0.5}}, "weights: junk is not one of tasks: easy, xor, scaled"),
+    ({"weights": {"junc": 0.5}}, "weights: there is no task junc; there are: easy"),
     ({"rows": "dds", "batch_size": 5}, "need a batch_size of at least 6; it is 5"),
     ({"mixture": "dds"}, "mixture dds needs sources"),
     ({"sources": {"a": {"size": 30, "tasks": ["easy"]}}}, "the sizes of sources add up to 30"),
