@@ -181,7 +181,12 @@ def _study_gain(results: Results, options: argparse.Namespace) -> Drawing:
 def _study_affinity(results: Results, options: argparse.Namespace) -> Drawing:
     table = tabulate_affinity(results.metrics)
     tasks = [str(task) for task in table.index]
-    affinities = {(i, j): float(table.loc[i, j]) for i in tasks for j in tasks}
+    values = table.to_numpy(float)
+    affinities = {
+        (i, j): float(values[row, column])
+        for row, i in enumerate(tasks)
+        for column, j in enumerate(tasks)
+    }
     best = find_best_grouping(tasks, affinities, num_models=options.models)
     print(f"the best groups for {options.models} models (mean affinity {best.score:.3g}):")
     for group in best.groups:

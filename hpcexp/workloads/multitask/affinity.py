@@ -21,18 +21,27 @@ from hpcexp.workloads.multitask.model import Hca
 
 
 def measure_affinity(
-    model: Hca, batches: Sequence[Mapping[str, Tensor]], *, modalities_M: Tensor, lr: float
+    model: Hca,
+    batches: Sequence[Mapping[str, Tensor]],
+    *,
+    modalities_M: Tensor,
+    lr: float,
+    factors: Sequence[float],
 ) -> Tensor:
     """Affinity from each task (row) to each (column), (L, L), the mean over batches.
 
-    Positive where a step of size `lr` on the row's task lowers the column's loss.
+    Positive where a step of size `lr` on the row's task, its loss multiplied by its factor,
+    lowers the column's loss.
     """
-    found = [_measure_batch(model, batch, modalities_M, lr) for batch in batches]
+    found = [
+        _measure_batch(model, batch, modalities_M, [lr * factor for factor in factors])
+        for batch in batches
+    ]
     return torch.stack(found).mean(dim=0)
 
 
 def _measure_batch(
-    model: Hca, batch: Mapping[str, Tensor], modalities_M: Tensor, lr: float
+    model: Hca, batch: Mapping[str, Tensor], modalities_M: Tensor, step_sizes: Sequence[float]
 ) -> Tensor:
     shared = {name: model.get_parameter(name).detach() for name in model.shared_names}
     row_weights_BL = weigh_rows((~batch["labels"].isnan()).to(modalities_M.dtype))
@@ -60,8 +69,8 @@ def _measure_batch(
             for loss in losses_L
         ]
     rows = []
-    for gradient in gradients:
-        ahead = {k: p - lr * g for (k, p), g in zip(shared.items(), gradient, strict=True)}
+    for gradient, size in zip(gradients, step_sizes, strict=True):
+        ahead = {k: p - size * g for (k, p), g in zip(shared.items(), gradient, strict=True)}
         rows.append(1 - compute_losses(ahead) / losses_L.detach())
     return torch.stack(rows)
 

@@ -46,8 +46,8 @@ def load_files(
             data |= _cut(modality, features, length, longest)
     labels = reader.read_labels(settings, tasks)
     if reader.problems or labels is None:
-        lines = [f"  {problem}" for problem in reader.problems]
-        raise UsageError("\n".join([f"{split_dir}: {len(lines)} problems", *lines]))
+        # One line: it becomes the reason for which the run failed.
+        raise UsageError(f"{split_dir}: {'; '.join(reader.problems)}")
     return {**data, "labels": torch.from_numpy(labels.astype(np.float32))}
 
 

@@ -20,6 +20,7 @@ from hpcexp.workloads.multitask.metrics import measure_task
 from hpcexp.workloads.multitask.model import Hca
 from hpcexp.workloads.multitask.strategy.order import find_task_phase
 from hpcexp.workloads.multitask.strategy.strategy import MultitaskStrategy
+from hpcexp.workloads.multitask.strategy.weighting import list_factors
 from hpcexp.workloads.multitask.synthetic import draw_samples
 
 logger = logging.getLogger("hpcexp.worker")
@@ -146,7 +147,11 @@ class MultitaskWorkload:
             for first in range(0, len(order_N), config.batch_size)
         ][: config.affinity.num_batches]
         affinity_LL = measure_affinity(
-            model, batches, modalities_M=reads_M, lr=config.affinity.lr or config.lr
+            model,
+            batches,
+            modalities_M=reads_M,
+            lr=config.affinity.lr or config.lr,
+            factors=list_factors(config),
         )
         return {
             f"affinity.{source}.{target}": affinity_LL[i, j]

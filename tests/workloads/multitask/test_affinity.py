@@ -27,7 +27,7 @@ def test_affinity_is_the_part_of_a_loss_that_a_step_on_another_takes_away(
     model = workload.build_model().eval()
     batch = workload.load_data()["validate"]
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    found = measure_affinity(model, [batch], modalities_M=ALL, lr=0.1)
+    found = measure_affinity(model, [batch], modalities_M=ALL, lr=0.2, factors=[0.5, 1.0])
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
     def compute_losses() -> Tensor:
@@ -52,7 +52,7 @@ def test_opposed_tasks_harm_each_other_as_much_as_they_help_themselves(
     torch.manual_seed(0)
     model = workload.build_model().eval()
     found = measure_affinity(
-        model, [workload.load_data()["validate"]], modalities_M=ALL, lr=0.05
+        model, [workload.load_data()["validate"]], modalities_M=ALL, lr=0.05, factors=[1.0, 1.0]
     )  # fmt: skip
     assert found[0, 0] > 0 > found[0, 1]
     assert found[1, 1] > 0 > found[1, 0]

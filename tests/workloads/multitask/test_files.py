@@ -93,7 +93,8 @@ def test_all_that_is_wrong_is_told_at_once(directory: Path) -> None:
     with pytest.raises(UsageError) as caught:
         load(directory)
     message = str(caught.value)
-    assert f"{train}: 4 problems" in message
+    assert message.startswith(f"{train}: ")
+    assert len(message.splitlines()) == 1
     for part in (
         "text.npy is missing",
         "video.npy has 9 features in a time step; dataset.feature_widths says 6",
