@@ -186,7 +186,8 @@ class Config(TrainConfig):
                 f"curriculum.probe and curriculum.pretrain are {parts:g} of the budget together; "
                 "leave a part for what follows"
             )
-        if self.num_probe_evaluations < 1:
+        # A run of one epoch is a trial of the machinery: there is nothing to order by in it.
+        if self.num_probe_evaluations < 1 and self.num_epochs > 1:
             raise ValueError(
                 f"curriculum.probe ({self.curriculum.probe:g} of {self.num_epochs} epochs) ends "
                 "before the first evaluation; make it longer, or eval_every smaller"
