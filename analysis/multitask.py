@@ -23,7 +23,6 @@ import pandas as pd
 from hpcexp.analysis import Results, load
 from hpcexp.analysis.figures.drawing import Drawing, save_drawing
 from hpcexp.analysis.figures.page import finish_page, make_figure
-from hpcexp.analysis.figures.style import set_title
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.workloads.multitask.grouping import find_best_grouping
 
@@ -129,7 +128,7 @@ def draw_matrix(
     ax.imshow(
         values,
         aspect="auto",
-        cmap="RdBu" if is_signed else "viridis_r",
+        cmap="RdBu" if is_signed else "Blues",
         vmin=-limit if is_signed else 0,
         vmax=limit,
     )
@@ -148,7 +147,6 @@ def draw_matrix(
     ax.set_xticks(range(columns), [str(c) for c in table.columns], rotation=30, ha="right")
     ax.set_yticks(range(rows), [str(i) for i in table.index])
     ax.tick_params(labelsize=7, length=0)
-    set_title(ax, title)
     finish_page(figure, headline=title, footnote=footnote)
     return Drawing(stem, figure, table.reset_index())
 
