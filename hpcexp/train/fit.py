@@ -29,6 +29,7 @@ from hpcexp.train.recovery import Recovery
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import Checkpoint, Progress, Sink
 from hpcexp.train.step import StepFunction, StepInputs, TrainState
+from hpcexp.train.strategy import HasStrategy
 from hpcexp.train.workload import ScheduleValues, Workload
 
 logger = logging.getLogger("hpcexp.worker")
@@ -122,14 +123,17 @@ class Training:
             model = workload.build_model()
         model.load_state_dict(dict(initial or {}), strict=False)
         model = model.to(options.device, dtype).train()
-        self.step_function = StepFunction(model, self.config.optimizer)
+        self.strategy = workload.make_strategy(model) if isinstance(workload, HasStrategy) else None
+        self.step_function = StepFunction(model, self.config.optimizer, self.strategy)
         self.evaluated_model = copy.deepcopy(model).eval()
         self.data = {split: self._move(data) for split, data in workload.load_data().items()}
-        self.state: TrainState = self.step_function.init_state()
+        self.state: TrainState = self.step_function.init_state(streams)
         self.step = 0
         self.best_before_end: dict[str, Any] = {}
         self.before_end: dict[str, Any] = {}
-        self.recorder = EpochRecorder(workload)
+        self.recorder = EpochRecorder(
+            workload, extra_columns=self.strategy.column_names if self.strategy else ()
+        )
         self.block: tuple[int, InputBlock] | None = None
         self.controller = Controller(self.config, clock=self.options.clock)
         self.controller.check_columns(self.recorder.columns)
@@ -198,8 +202,13 @@ class Training:
         """What a step reads, and the indices of its samples in the training set."""
         assert step == self.step
         offset, block = step % STEPS_PER_BLOCK, self.get_block()
-        inputs, factor = block.select(offset, self.data["train"]), self.lr_factor
-        return inputs.scale("lr", factor) if factor != 1.0 else inputs, block.indices[offset]
+        indices, factor = block.indices[offset], self.lr_factor
+        if self.strategy is not None:
+            values = {name: tensor[offset] for name, tensor in block.values.items()}
+            chosen = self.strategy.choose_samples(self.state.strategy, values)
+            indices = indices if chosen is None else chosen
+        inputs = block.select(offset, self.data["train"], indices=indices)
+        return inputs.scale("lr", factor) if factor != 1.0 else inputs, indices
 
     @property
     def lr_factor(self) -> float:
@@ -255,6 +264,10 @@ class Training:
         self.recorder.add_evaluation(
             metrics, epoch=self._epoch(), step=self.step, schedule=schedule
         )
+        if self.strategy is not None:
+            with torch.no_grad():
+                memory = self.strategy.observe(self.state.strategy, metrics, step=self.step)
+            self.state = self.state._replace(strategy=memory)
         if self.config.keep_best:
             values = name_evaluated(metrics, schedule, self.workload.loss_names)
             self.best.update(values, self.state, epoch=self._epoch(), step=self.step)

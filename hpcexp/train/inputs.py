@@ -33,9 +33,12 @@ class InputBlock:
     values: Mapping[str, Tensor]
     schedules: Sequence[ScheduleValues]
 
-    def select(self, offset: int, data: Mapping[str, Tensor]) -> StepInputs:
-        """Inputs of the step at `offset` in the block."""
-        indices = self.indices[offset]
+    def select(
+        self, offset: int, data: Mapping[str, Tensor], *, indices: Tensor | None = None
+    ) -> StepInputs:
+        """Inputs of the step at `offset` in the block, of other samples where `indices` are."""
+        if indices is None:
+            indices = self.indices[offset]
         rows = {k: v.index_select(0, indices.flatten()) for k, v in data.items()}
         return StepInputs(
             batch={k: v.view(*indices.shape, *v.shape[1:]) for k, v in rows.items()},

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from hpcexp.train.fit import FitResult, Training
 from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock
-from hpcexp.train.step import StepInputs, Tensors, TrainState
+from hpcexp.train.step import StepInputs, TrainState
+from hpcexp.train.strategy import Strategy, Tensors
 
 logger = logging.getLogger("hpcexp.worker")
 
@@ -200,12 +201,26 @@ class Program:
         indices, noise, values = self.blocks.select(positions)
         if any(factor != 1.0 for factor in factors):
             values["lr"] = values["lr"] * values["lr"].new_tensor(factors)
+        if self.function.strategy is not None:
+            indices = self._choose_samples(self.function.strategy, indices, values)
         rows = indices + self.first_L.view(-1, *[1] * (indices.dim() - 1))
         batch = {
             name: tensor.index_select(0, rows.flatten()).view(*rows.shape, *tensor.shape[1:])
             for name, tensor in self.samples.items()
         }
         return StepInputs(batch, noise, values)
+
+    def _choose_samples(
+        self, strategy: Strategy, indices_LB: Tensor, values: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Of other samples, where a strategy chooses them by what it remembers."""
+        chosen = []
+        for lane, indices_B in enumerate(indices_LB):
+            memory = {name: tensor[lane] for name, tensor in self.state.strategy.items()}
+            own = {name: tensor[lane] for name, tensor in values.items()}
+            found = strategy.choose_samples(memory, own)
+            chosen.append(indices_B if found is None else found)
+        return torch.stack(chosen)
 
 
 class StackedBlocks:
@@ -286,6 +301,7 @@ def _stack_states(states: Sequence[TrainState]) -> TrainState:
         optimizer=_stack([state.optimizer for state in states]),
         step=torch.stack([state.step for state in states]),
         alive=torch.stack([state.alive for state in states]),
+        strategy=_stack([state.strategy for state in states]),
     )
 
 
@@ -294,10 +310,11 @@ def _stack(trees: Sequence[Mapping[str, Tensor]]) -> Tensors:
 
 
 def _unstack_state(state: TrainState, num_lanes: int) -> list[TrainState]:
-    parts = [_unstack(part, num_lanes) for part in state[:3]]
+    trees = (state.parameters, state.buffers, state.optimizer, state.strategy)
+    parts = [_unstack(tree, num_lanes) for tree in trees]
     return [
-        TrainState(parameters, buffers, optimizer, step, alive)
-        for parameters, buffers, optimizer, step, alive in zip(
+        TrainState(parameters, buffers, optimizer, step, alive, strategy)
+        for parameters, buffers, optimizer, strategy, step, alive in zip(
             *parts, state.step.unbind(), state.alive.unbind(), strict=True
         )
     ]

@@ -45,13 +45,15 @@ class EpochRecorder:
     sum of each branch of the tree, such as `weighted.predict`), and of the gradient's norm
     before clipping (`grad_norm`), and the schedule in force at its last step
     (`schedule.NAME`). Steps that were left out (`on_divergence: skip`) are not part of the
-    means; `skipped_steps` says how many they were.
+    means; `skipped_steps` says how many they were. `extra_columns` of a record are what a
+    strategy reports; their means are in the row too.
     """
 
-    def __init__(self, workload: Workload) -> None:
+    def __init__(self, workload: Workload, *, extra_columns: Sequence[str] = ()) -> None:
         self.steps_per_epoch = workload.config.steps_per_epoch
         self.loss_names = tuple(workload.loss_names)
         self.record_columns = ("loss", *(f"loss.{n}" for n in self.loss_names), "grad_norm")
+        self.extra_columns = tuple(extra_columns)
         self.workload, self.explosion = workload, workload.config.grad_explosion
         self.branches = list_branches(self.loss_names)
         weighted = tuple(f"weighted.{n}" for n in (*self.loss_names, *self.branches))
@@ -63,10 +65,12 @@ class EpochRecorder:
             *weighted,
             *self.schedule_columns,
             *(("skipped_steps",) if self.may_skip else ()),
+            *self.extra_columns,
             *workload.metric_names,
         )
         self.held: list[Tensor] = []  # records on the device, not read yet
-        self.read = torch.zeros(0, len(self.record_columns))  # of the epoch that has begun
+        num_columns = len(self.record_columns) + len(self.extra_columns)
+        self.read = torch.zeros(0, num_columns)  # of the epoch that has begun
         self.skipped: set[int] = set()  # of the steps in `read`
         self.schedules: list[ScheduleValues] = []  # of both
         self.evaluations: list[Evaluation] = []
@@ -135,9 +139,10 @@ class EpochRecorder:
 
     def _cut_at_divergence(self, num_known: int) -> Divergence | None:
         """`num_known` records were looked at before."""
-        is_bad = (~torch.isfinite(self.read)).any(dim=1)
+        records = self.read[:, : len(self.record_columns)]
+        is_bad = (~torch.isfinite(records)).any(dim=1)
         if self.explosion is not None:
-            is_bad |= self.read[:, -1] > self.explosion
+            is_bad |= records[:, -1] > self.explosion
         bad = is_bad[num_known:].nonzero()
         if not len(bad):
             return None
@@ -146,7 +151,7 @@ class EpochRecorder:
         self.read = self.read[: position + 1]
         del self.schedules[position + 1 :]
         self.evaluations = [e for e in self.evaluations if e.step <= step]
-        return self._make_divergence(self.read[position], step=step)
+        return self._make_divergence(records[position], step=step)
 
     def _make_train_rows(self, *, ends: bool) -> list[Row]:
         rows = []
@@ -167,15 +172,25 @@ class EpochRecorder:
         exact = records.to(torch.float64)[taken]
         last = self.schedules[count - 1]
         scheduled = {f"schedule.{k}": v for k, v in last.items() if not isinstance(v, list)}
-        weights = torch.tensor([s["loss_weights"] for s in self.schedules[:count]])[taken]
-        weighted = (exact[:, 1:-1] * weights.to(torch.float64)).mean(dim=0).tolist()
-        values = dict(zip(self.record_columns, exact.mean(dim=0).tolist(), strict=True))
+        terms = exact[:, 1 : len(self.record_columns) - 1]
+        weighted = (terms * self._find_weights(exact, taken)).mean(dim=0).tolist()
+        columns = (*self.record_columns, *self.extra_columns)
+        values = dict(zip(columns, exact.mean(dim=0).tolist(), strict=True))
         values |= self._name_weighted(weighted) | scheduled
         if self.may_skip:
             values["skipped_steps"] = float(count - len(exact))
         del self.schedules[:count]
         epoch = -(-self.first_step // self.steps_per_epoch)
         return Row(epoch, self.first_step, "train", values)
+
+    def _find_weights(self, records: Tensor, taken: Tensor) -> Tensor:
+        """Weights of the terms, (steps taken, terms): a strategy's where it reports them."""
+        columns = (*self.record_columns, *self.extra_columns)
+        reported = [f"weight.{name}" for name in self.loss_names]
+        if set(reported) <= set(columns):
+            return records[:, [columns.index(name) for name in reported]]
+        given = torch.tensor([s["loss_weights"] for s in self.schedules[: len(taken)]])
+        return given[taken].to(torch.float64)
 
     def _read_evaluations(self) -> list[Row]:
         rows = [self._make_evaluation_row(e) for e in self.evaluations]

@@ -74,6 +74,7 @@ def replay_run(run_dir: RunDir, *, device: str | None = None) -> Replay:
 
     from hpcexp.train.forensics import examine_step
     from hpcexp.train.step import StepFunction
+    from hpcexp.train.strategy import HasStrategy
 
     record = _read_record(run_dir)
     chosen, dtype = choose_device(device), getattr(torch, record["dtype"])
@@ -83,7 +84,8 @@ def replay_run(run_dir: RunDir, *, device: str | None = None) -> Replay:
     workload = load_run_workload(run_dir)
     with torch.random.fork_rng(devices=[]):
         model = workload.build_model().to(chosen, dtype).train()
-    function = StepFunction(model, workload.config.optimizer)
+    strategy = workload.make_strategy(model) if isinstance(workload, HasStrategy) else None
+    function = StepFunction(model, workload.config.optimizer, strategy)
     state = _load_state(run_dir, record, function, device=chosen)
     inputs = _load_inputs(run_dir, record, workload, device=chosen, dtype=dtype)
     return Replay(
@@ -186,14 +188,22 @@ def _load_inputs(
     values = _move(record["values"], device)
     if "batch" in record:
         return StepInputs(_move(record["batch"], device), _move(record["noise"], device), values)
-    made = _make_inputs(run_dir, workload, step=record["step"], device=device, dtype=dtype)
+    made = _make_inputs(
+        run_dir, workload, record["indices"], step=record["step"], device=device, dtype=dtype
+    )
     return made._replace(values=values)
 
 
 def _make_inputs(
-    run_dir: RunDir, workload: Workload, *, step: int, device: torch.device, dtype: torch.dtype
+    run_dir: RunDir,
+    workload: Workload,
+    indices: torch.Tensor,
+    *,
+    step: int,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> StepInputs:
-    """Samples and random numbers from the seed, as in training."""
+    """The samples at `indices`, and random numbers from the seed, as in training."""
     from hpcexp.train.inputs import STEPS_PER_BLOCK, make_block
     from hpcexp.train.seeding import RandomStreams
 
@@ -205,7 +215,7 @@ def _make_inputs(
         name: tensor.to(device, dtype if tensor.is_floating_point() else None)
         for name, tensor in workload.load_data()["train"].items()
     }
-    return block.select(offset, data)
+    return block.select(offset, data, indices=indices.to(device))
 
 
 def _move(value: Any, device: torch.device) -> Any:

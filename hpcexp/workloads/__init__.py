@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WORKLOADS: dict[str, str] = {
     "classify": "hpcexp.workloads.classify",
+    "multitask": "hpcexp.workloads.multitask",
     "sps": "hpcexp.workloads.sps",
     "unmix": "hpcexp.workloads.unmix",
 }

@@ -137,3 +137,27 @@ def test_the_commands_of_a_page_work_in_their_order(page: str, place: Path) -> N
     assert len(snippets) >= 5
     for snippet in snippets:
         run_snippet(snippet, directory=place)
+
+
+def test_the_commands_of_the_multitask_page_train_and_draw(place: Path) -> None:
+    shown = [
+        run_snippet(snippet, directory=place)
+        for snippet in read_snippets(DOCS_DIR / "multitask.md")
+        if snippet.language == "console"
+    ]
+    assert len(shown) == 2
+    assert "mean_error" in shown[1] or "mean error" in shown[1]
+
+
+def test_the_template_of_the_multitask_page_is_one(place: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (DOCS_DIR / "multitask.md").read_text(), re.DOTALL)
+    (place / "templates" / "surgery.yaml").write_text(text)
+    command = "hpcexp launch templates/surgery.yaml --dry-run"
+    assert "4 groups x" in run_snippet(Snippet("console", command), directory=place)
+
+
+def test_every_template_of_the_multitask_page_is_there() -> None:
+    table = (DOCS_DIR / "multitask.md").read_text().split("## Templates")[1]
+    named = set(re.findall(r"`(\w+)`", table))
+    there = {p.stem for p in (PROJECT_DIR / "templates" / "multitask").glob("*.yaml")}
+    assert named == there

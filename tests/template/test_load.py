@@ -14,6 +14,7 @@ import pytest
 from hpcexp.errors import TemplateError
 from hpcexp.grid import Group
 from hpcexp.template import apply_dotted, load_template
+from hpcexp.workloads import WORKLOADS
 from tests.template.conftest import Faults, Load, Write
 
 FULL = """\
@@ -136,7 +137,7 @@ def test_all_faults_of_a_template_are_shown_together_each_with_its_line(write: W
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("params: {}", "t.yaml: workload: missing; write one of: sps"),
+        ("params: {}", f"t.yaml: workload: missing; write one of: {', '.join(WORKLOADS)}"),
         ("workload: spss", "t.yaml:1 workload: no such workload: spss; did you mean sps?"),
         ("workload: [sps]", 't.yaml:1 workload: ["sps"] is a list; must be text'),
         ("workload: sps\nparms: {}", ":2 parms: no such key of a template; did you mean params?"),

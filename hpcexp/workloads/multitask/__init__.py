@@ -1,0 +1,1 @@
+"""Several tasks learned by one multimodal model: training strategies are hyperparameters."""
