@@ -10,9 +10,9 @@ from typing import Any
 from hpcexp.cli.options import make_console, print_json
 from hpcexp.grid import GROUP
 from hpcexp.launch.code import describe_plan, plan_code
-from hpcexp.launch.executor import LaunchOptions, spell_count
+from hpcexp.launch.executor import DetachedExecutor, LaunchOptions, spell_count
 from hpcexp.launch.executors import EXECUTORS
-from hpcexp.launch.plan import make_plan, plan_bundles
+from hpcexp.launch.plan import bundle_runs, find_planned_keys, make_plan
 from hpcexp.store.experiment import Plan
 from hpcexp.store.layout import TIMESTAMP, ExperimentDir
 from hpcexp.store.snapshot import SnapshotPlan
@@ -62,8 +62,9 @@ def print_dry_run(
 def _make_bundles(plan: Plan, template: Template, executor: str) -> list[list[str]]:
     """As launch would, on a cluster without limits of its own."""
     names, resources = [run.name for run in plan.runs], template.resources
-    num_jobs = resources.max_jobs if EXECUTORS[executor].is_detached else None
-    return plan_bundles(plan, names, resources, num_jobs=num_jobs)
+    is_detached = isinstance(EXECUTORS[executor], DetachedExecutor)
+    num_jobs = resources.max_jobs if is_detached else None
+    return bundle_runs(names, resources, key_of=find_planned_keys(plan), num_jobs=num_jobs)
 
 
 def _write_script(

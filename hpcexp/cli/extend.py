@@ -129,10 +129,10 @@ def extend(
 def _show_plans(
     experiment: ExperimentDir, request: Any, *, executor: str, jobs: int | None, as_json: bool
 ) -> None:
-    from hpcexp.launch.executor import LaunchOptions
+    from hpcexp.launch.executor import DetachedExecutor, LaunchOptions
     from hpcexp.launch.executors import EXECUTORS
     from hpcexp.launch.extend import plan_change
-    from hpcexp.launch.plan import plan_bundles
+    from hpcexp.launch.plan import bundle_runs, find_planned_keys
     from hpcexp.launch.submit import read_resources
 
     change = plan_change(experiment, request)
@@ -143,8 +143,9 @@ def _show_plans(
     click.echo("\n".join(_describe(experiment, change)))
     if change.run_names:
         place = EXECUTORS[executor]
-        num_jobs = resources.max_jobs if place.is_detached else None
-        bundles = plan_bundles(change.plan, change.run_names, resources, num_jobs=num_jobs)
+        num_jobs = resources.max_jobs if isinstance(place, DetachedExecutor) else None
+        key_of = find_planned_keys(change.plan)
+        bundles = bundle_runs(change.run_names, resources, key_of=key_of, num_jobs=num_jobs)
         click.echo(place.describe(bundles, resources, options))
     click.echo("nothing was changed")
 

@@ -55,9 +55,10 @@ def _report(
     details: Mapping[str, Any],
 ) -> None:
     from hpcexp.cli.outcome import describe_outcome, describe_submission, find_exit_code
+    from hpcexp.launch.executor import DetachedExecutor
     from hpcexp.launch.executors import EXECUTORS
 
-    is_detached = EXECUTORS[executor].is_detached
+    is_detached = isinstance(EXECUTORS[executor], DetachedExecutor)
     names = list(handed.run_names)
     if as_json:
         jobs = [job_id for submission in handed.submissions for job_id in submission.job_ids]

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.launch.busy import find_busy, name_some
 from hpcexp.launch.dependents import Dependents, find_dependents
-from hpcexp.launch.observe import ACTIVE, Observation, observe
+from hpcexp.launch.observe import Observation, observe
 from hpcexp.launch.submit import submitting
 from hpcexp.store.archive.contents import Listing, list_files
 from hpcexp.store.archive.manifest import Manifest
@@ -20,7 +21,6 @@ from hpcexp.store.archive.writing import write_archive
 from hpcexp.store.layout import REMOVED_PREFIX, ExperimentDir
 from hpcexp.store.ownership import read_live_owner
 
-MAX_NAMED = 5
 NUM_PASSES = 3  # checksums, writing, reading back
 
 
@@ -106,16 +106,10 @@ def choose_target(experiment: ExperimentDir, to: Path | None) -> Path:
 
 def _check_idle(observation: Observation) -> None:
     name = observation.experiment.name
-    if not observation.is_queue_known:
-        raise HpcexpError(
-            f"{name}: squeue did not answer: runs may be waiting or training; nothing was "
-            "archived. Try again when `squeue --me` works"
-        )
-    busy = [n for n, s in observation.statuses.items() if s.state in ACTIVE]
-    busy += sorted(observation.names_held().difference(busy))
+    busy = find_busy(observation, unchanged="nothing was archived")
     if busy:
         raise UsageError(
-            f"{name}: {_count(busy)} being worked on: {_name_some(busy)}; nothing was archived. "
+            f"{name}: {_count(busy)} being worked on: {name_some(busy)}; nothing was archived. "
             f"Wait until they end, or hpcexp cancel {name}"
         )
     alive = [
@@ -127,7 +121,7 @@ def _check_idle(observation: Observation) -> None:
     if alive:
         raise UsageError(
             f"{name}: {_count(alive)} still owned by a process that may be alive: "
-            f"{_name_some(alive)}; nothing was archived. Try again in some minutes"
+            f"{name_some(alive)}; nothing was archived. Try again in some minutes"
         )
 
 
@@ -143,7 +137,7 @@ def _check_not_needed(observation: Observation, wanted: Wanted, dependents: Depe
     if wanted.without_checkpoints and unfinished:
         raise UsageError(
             f"{experiment.name}: {_count(unfinished)} unfinished and would begin anew without "
-            f"checkpoints: {_name_some(unfinished)}; archive with checkpoints, or give --force"
+            f"checkpoints: {name_some(unfinished)}; archive with checkpoints, or give --force"
         )
 
 
@@ -167,13 +161,8 @@ def _take_away(experiment: ExperimentDir, archived: Listing, to: Path) -> Path:
 
 def _describe_unfinished(observation: Observation) -> list[str]:
     unfinished = [n for n, s in observation.statuses.items() if not s.is_finished]
-    return [f"{_count(unfinished)} unfinished: {_name_some(unfinished)}"] if unfinished else []
+    return [f"{_count(unfinished)} unfinished: {name_some(unfinished)}"] if unfinished else []
 
 
 def _count(names: Sequence[str]) -> str:
     return "1 run is" if len(names) == 1 else f"{len(names)} runs are"
-
-
-def _name_some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f"{', '.join(names[:MAX_NAMED])}{rest}"

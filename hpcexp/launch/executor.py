@@ -27,13 +27,7 @@ class LaunchOptions:
 
 
 class Executor(ABC):
-    """One way to train.
-
-    The jobs of a detached executor outlive the command: it is asked to `submit`, under the
-    submission lock, and returns at once. The others are asked to `train`.
-    """
-
-    is_detached: bool = False
+    """One way to train: a `DetachedExecutor` or an `AttachedExecutor`."""
 
     def check(self, experiments_dir: Path) -> None:  # noqa: B027 (most executors work everywhere)
         """Raise UsageError where this machine cannot do it, or not with such a path."""
@@ -64,6 +58,11 @@ class Executor(ABC):
         """Submit what waits for room under the cluster's limits, as far as there is room."""
         return []
 
+
+class DetachedExecutor(Executor):
+    """Its jobs outlive the command: it is asked to submit, under the submission lock."""
+
+    @abstractmethod
     def submit(
         self,
         experiment: ExperimentDir,
@@ -76,8 +75,12 @@ class Executor(ABC):
 
         `is_changed` says that the resources are not those of the plan.
         """
-        raise NotImplementedError
 
+
+class AttachedExecutor(Executor):
+    """It trains while the command runs."""
+
+    @abstractmethod
     def train(
         self,
         experiment: ExperimentDir,
@@ -86,7 +89,6 @@ class Executor(ABC):
         options: LaunchOptions,
     ) -> bool:
         """Train here; False where it was interrupted. The submission's record is on disk."""
-        raise NotImplementedError
 
 
 def describe_needs(resources: Resources) -> str:

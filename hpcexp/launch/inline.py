@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from hpcexp.launch.executor import Executor, LaunchOptions, spell_count
+from hpcexp.launch.executor import AttachedExecutor, LaunchOptions, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
 from hpcexp.template import Resources
 
 
-class InlineExecutor(Executor):
+class InlineExecutor(AttachedExecutor):
     """All bundles one after another, here."""
 
     def describe(

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import BinaryIO
 
 from hpcexp.launch.code import make_python_command, worker_environment
-from hpcexp.launch.executor import Executor, LaunchOptions, describe_packs, spell_count
+from hpcexp.launch.executor import AttachedExecutor, LaunchOptions, describe_packs, spell_count
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import read_process_start
 from hpcexp.store.submissions import Driver, Submission
@@ -185,7 +185,7 @@ class LocalPool:
                 job.kill()
 
 
-class LocalExecutor(Executor):
+class LocalExecutor(AttachedExecutor):
     """A pool of processes on this machine."""
 
     def describe(

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.launch.busy import find_busy, name_some
 from hpcexp.launch.new_groups import Added, add_groups
-from hpcexp.launch.observe import ACTIVE, Observation
+from hpcexp.launch.observe import Observation
 from hpcexp.launch.regroup import (
     assemble_config,
     differ,
@@ -30,8 +31,6 @@ from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import FINISHED, RunStatus, State
 from hpcexp.template import BUDGET, describe_faults, show
 from hpcexp.workloads import load_config_class
-
-MAX_NAMED = 5
 
 Configs = Mapping[str, Mapping[str, Any]]
 
@@ -199,13 +198,7 @@ def _ended_with_budget(status: RunStatus, *, num_steps: int, is_exact: bool) -> 
 
 def _check_idle(observation: Observation) -> None:
     name = observation.experiment.name
-    if not observation.is_queue_known:
-        raise HpcexpError(
-            f"{name}: squeue did not answer: runs may be waiting or training; nothing was changed. "
-            "Try again when `squeue --me` works"
-        )
-    busy = [n for n, s in observation.statuses.items() if s.state in ACTIVE]
-    busy += sorted(observation.names_held().difference(busy))
+    busy = find_busy(observation, unchanged="nothing was changed")
     if busy:
         raise UsageError(
             f"{name}: the budget of runs that are being worked on cannot be raised: "
@@ -221,9 +214,3 @@ def _check_checkpoints(experiment: ExperimentDir, names: Sequence[str]) -> None:
             f"{name_some(lacking)}; nothing was changed. Launch the template anew with the longer "
             "budget"
         )
-
-
-def name_some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    rest = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return f"{', '.join(names[:MAX_NAMED])}{rest}"

@@ -66,15 +66,12 @@ def make_bundles(packs: Sequence[Sequence[str]], *, num_jobs: int | None = None)
     return [[name for pack in packs[index::count] for name in pack] for index in range(count)]
 
 
-def plan_bundles(
-    plan: Plan, run_names: Sequence[str], resources: Resources, *, num_jobs: int | None = None
+def bundle_runs(
+    run_names: Sequence[str], resources: Resources, *, key_of: KeyOf, num_jobs: int | None = None
 ) -> list[list[str]]:
-    """What `make_bundles` would make of runs that may not be there yet."""
+    """The runs of each job, packed as the resources say."""
     packs = make_packs(
-        run_names,
-        packing=resources.packing,
-        size=resources.runs_per_job,
-        key_of=find_planned_keys(plan),
+        run_names, packing=resources.packing, size=resources.runs_per_job, key_of=key_of
     )
     return make_bundles(packs, num_jobs=num_jobs)
 

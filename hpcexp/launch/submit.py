@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpcexp.errors import HpcexpError
-from hpcexp.launch.executor import LaunchOptions
+from hpcexp.launch.executor import AttachedExecutor, DetachedExecutor, LaunchOptions
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.local import describe_driver
-from hpcexp.launch.plan import make_bundles
+from hpcexp.launch.plan import bundle_runs
 from hpcexp.store.experiment import Plan
 from hpcexp.store.extending import finish_extensions
 from hpcexp.store.layout import ExperimentDir
@@ -25,7 +25,7 @@ from hpcexp.store.submissions import (
     write_submission,
 )
 from hpcexp.template import Resources
-from hpcexp.worker.packing import find_lane_keys, make_packs
+from hpcexp.worker.packing import find_lane_keys
 
 LOCK_TIMEOUT_S = 30.0
 
@@ -75,7 +75,7 @@ def submit_runs(
         resources = read_resources(plan, changes=wish.resources)
         if run_names:
             experiment.notified_path.unlink(missing_ok=True)  # it has not ended any more
-        if place.is_detached:
+        if isinstance(place, DetachedExecutor):
             if run_names:
                 submitted += place.submit(
                     experiment, run_names, resources, is_changed=bool(wish.resources)
@@ -87,19 +87,13 @@ def submit_runs(
             experiment,
             number=number_next(read_submissions(experiment)),
             executor=wish.executor,
-            bundles=make_bundles(
-                make_packs(
-                    run_names,
-                    packing=resources.packing,
-                    size=resources.runs_per_job,
-                    key_of=find_lane_keys(experiment),
-                )
-            ),
+            bundles=bundle_runs(run_names, resources, key_of=find_lane_keys(experiment)),
             packing=resources.packing,
             runs_per_job=resources.runs_per_job,
             driver=describe_driver(),
         )
         write_submission(experiment, submission)
+    assert isinstance(place, AttachedExecutor)
     is_done = place.train(experiment, submission, resources, wish.options)
     return Handed(run_names, (submission,), is_done)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.launch.executor import (
-    Executor,
+    DetachedExecutor,
     LaunchOptions,
     describe_needs,
     describe_packs,
@@ -31,10 +31,8 @@ def has_slurm() -> bool:
     return commands_exist and "SLURM_JOB_ID" not in os.environ
 
 
-class SlurmExecutor(Executor):
+class SlurmExecutor(DetachedExecutor):
     """A job array, one element for each bundle."""
-
-    is_detached = True
 
     def check(self, experiments_dir: Path) -> None:
         """Raise UsageError where there is no Slurm, or where a script cannot spell the path."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from hpcexp.errors import HpcexpError
-from hpcexp.launch.plan import make_bundles
+from hpcexp.launch.plan import bundle_runs
 from hpcexp.launch.slurm.limits import Limits, ask_limits
 from hpcexp.launch.slurm.queue import ask_array, ask_slurm
 from hpcexp.launch.slurm.sbatch import (
@@ -33,7 +33,7 @@ from hpcexp.store.submissions import (
     write_submission,
 )
 from hpcexp.template import Resources
-from hpcexp.worker.packing import find_lane_keys, make_packs
+from hpcexp.worker.packing import find_lane_keys
 
 Bundles = Sequence[Sequence[str]]
 
@@ -51,13 +51,12 @@ def hand_over(
     Raises NoRoomError where not a single job can be submitted now: then nothing is.
     """
     limits = ask_limits(qos=resources.qos)
-    packs = make_packs(
+    bundles = bundle_runs(
         run_names,
-        packing=resources.packing,
-        size=resources.runs_per_job,
+        resources,
         key_of=find_lane_keys(experiment),
+        num_jobs=choose_num_jobs(resources, limits),
     )
-    bundles = make_bundles(packs, num_jobs=choose_num_jobs(resources, limits))
     room = len(bundles) if limits.room is None else limits.room
     return _submit_within(experiment, bundles, resources, room=room, is_changed=is_changed)
 
