@@ -8,6 +8,7 @@ by their fixed factors; weights of tasks that rest are multiplied by 0 outside. 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -79,7 +80,7 @@ class Fixed:
         return memory
 
 
-class _Descending(Fixed):
+class _Descending(Fixed, ABC):
     """A point that one step of a descent moves after each update."""
 
     def __init__(self, config: Config) -> None:
@@ -94,9 +95,9 @@ class _Descending(Fixed):
         gradient_L = self.differentiate(memory, seen) * seen.active_L
         return descend(memory, gradient_L, lr=self.settings.lr)
 
+    @abstractmethod
     def differentiate(self, memory: Tensors, seen: Seen) -> Tensor:
         """The gradient of the objective with respect to the point."""
-        raise NotImplementedError
 
 
 class Softmax(_Descending):
