@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,7 @@ from hpcexp.analysis.statistics.several import (
     spearman_trend,
 )
 from hpcexp.analysis.statistics.verdicts import LEVEL, Verdict, judge
+from hpcexp.store.deciding import Deciding, PairStanding, Standing, read_deciding
 from hpcexp.store.status import FAILED, FINISHED, State
 from hpcexp.train.metric import Metric
 
@@ -71,6 +73,8 @@ class PairFinding:
     stand between a difference and its cause. `improvement` is the chance that a run of `first`
     is better than one of `second`, `shift` how much higher `second` is. `p_cases` are the
     smallest and the largest p with the unknown runs of both groups at their best and worst.
+    `look` is the newest look at the pair by the experiment's plan of looks, if it has one; the
+    verdict is then the plan's.
     """
 
     first: str
@@ -90,6 +94,7 @@ class PairFinding:
     boschloo_p: float | None
     paired: PairedTests | None
     sample_sizes: SampleSizes | None
+    look: PairStanding | None = None
 
     @property
     def better(self) -> str:
@@ -111,8 +116,8 @@ class PairFinding:
 class Findings:
     """All of an experiment, in the order of every table and figure.
 
-    `trend` is along the one numeric axis, `two_axes` of a grid of two; None where there is no
-    such thing.
+    `trend` is along the one numeric axis, `two_axes` of a grid of two, `deciding` the plan of
+    looks and what they found; None where there is no such thing.
     """
 
     metric: Metric
@@ -125,6 +130,7 @@ class Findings:
     kruskal_wallis_p: float | None
     trend: Trend | None
     two_axes: TwoAxes | None
+    deciding: Deciding | None = None
 
     def get_group(self, name: str) -> GroupFinding:
         """The group of that name."""
@@ -152,20 +158,38 @@ def find_out(
     )
     generator = np.random.default_rng(zlib.crc32(results.experiment.name.encode()))
     present = [name for name in axis.names if len(samples[name])]
+    deciding = read_deciding(results.experiment)
     return Findings(
         metric=results.metric,
         margin=plan.comparison.get("margin"),
         variables=tuple(list_hyperparameters(plan.groups)),
         family=family,
         groups=groups,
-        pairs=tuple(_compare_pairs(results, family, groups, samples, caveats, generator)),
+        pairs=tuple(
+            _judge_by_plan(pair, deciding)
+            for pair in _compare_pairs(results, family, groups, samples, caveats, generator)
+        ),
         caveats=caveats,
         kruskal_wallis_p=(
             kruskal_wallis([samples[name] for name in present]) if len(present) > 2 else None
         ),
         trend=_find_trend(results, samples, present, generator),
         two_axes=_find_two_axes(results, samples, generator),
+        deciding=deciding,
     )
+
+
+def _judge_by_plan(pair: PairFinding, deciding: Deciding | None) -> PairFinding:
+    """With the verdict of the plan of looks, which a p of a moment between them cannot overrule."""
+    if deciding is None or (pair.first, pair.second) not in deciding.plan.pairs:
+        return pair
+    look = deciding.standings.get((pair.first, pair.second))
+    verdict = Verdict.SUGGESTIVE if pair.p <= LEVEL else Verdict.INCONCLUSIVE
+    if look is not None and look.standing == Standing.DIFFERENT:
+        verdict = Verdict.SUPPORTED
+    elif look is not None and look.standing == Standing.EQUIVALENT:
+        verdict = Verdict.EQUIVALENT
+    return dataclasses.replace(pair, verdict=verdict, look=look)
 
 
 def _collect_samples(results: Results) -> dict[str, Sample]:
