@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hpcexp.analysis.design import Caveat, find_caveats
 from hpcexp.analysis.families import Family, list_varied, make_family
+from hpcexp.analysis.foretelling.stopped import StoppingRecord, assess_stopping
 from hpcexp.analysis.frames import MISSING, Results
 from hpcexp.analysis.groups import list_hyperparameters
 from hpcexp.analysis.settings import read_configs, spell_key
@@ -48,12 +49,16 @@ Sample = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GroupFinding:
-    """One group: its place, how its runs ended, and its numbers."""
+    """One group: its place, how its runs ended, and its numbers.
+
+    `num_censored` runs were stopped because they were foretold to fail: nobody saw them fail.
+    """
 
     name: str
     label: str
     states: Mapping[str, int]
     estimates: GroupEstimates
+    num_censored: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,8 @@ class Findings:
     """All of an experiment, in the order of every table and figure.
 
     `trend` is along the one numeric axis, `two_axes` of a grid of two, `deciding` the plan of
-    looks and what they found; None where there is no such thing.
+    looks and what they found, `stopping` what rules did that foretell failure; None where there
+    is no such thing.
     """
 
     metric: Metric
@@ -131,6 +137,7 @@ class Findings:
     trend: Trend | None
     two_axes: TwoAxes | None
     deciding: Deciding | None = None
+    stopping: StoppingRecord | None = None
 
     def get_group(self, name: str) -> GroupFinding:
         """The group of that name."""
@@ -176,6 +183,7 @@ def find_out(
         trend=_find_trend(results, samples, present, generator),
         two_axes=_find_two_axes(results, samples, generator),
         deciding=deciding,
+        stopping=assess_stopping(results),
     )
 
 
@@ -200,12 +208,13 @@ def _collect_samples(results: Results) -> dict[str, Sample]:
 
 
 def _describe_group(results: Results, name: str, label: str, sample: Sample) -> GroupFinding:
-    counted = results.runs.loc[results.runs["group"] == name, "state"].value_counts()
+    runs = results.runs[results.runs["group"] == name]
+    counted = runs["state"].value_counts()
     states = {str(state): int(count) for state, count in counted.items()}
     num_unknown = sum(states.get(str(state), 0) for state in UNKNOWN)
     below = results.metric.success_below
     estimates = estimate_group(sample, success_below=below, num_unknown=num_unknown)
-    return GroupFinding(name, label, states, estimates)
+    return GroupFinding(name, label, states, estimates, int(runs["is_censored"].sum()))
 
 
 def _count_hopeful(groups: Iterable[GroupFinding]) -> dict[str, int]:

@@ -62,6 +62,7 @@ def _flatten_group(group: GroupFinding) -> dict[str, Any]:
         "n": found.n,
         "num_diverged": found.num_diverged,
         "num_unknown": found.num_unknown,
+        "num_censored": group.num_censored,
         **{f"num_{state}": count for state, count in group.states.items() if state != "diverged"},
         "median": found.median,
         **_spread("median", found.median_interval),

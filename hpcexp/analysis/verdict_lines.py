@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from hpcexp.analysis.findings import Findings, GroupFinding, PairFinding
+from hpcexp.analysis.foretelling.stopped import describe_stopping
 from hpcexp.analysis.look_lines import describe_look_at, describe_looks
 from hpcexp.analysis.spelling import join_words, spell_number, spell_p
 from hpcexp.analysis.statistics.modality import Mode
@@ -23,7 +24,7 @@ def describe_verdicts(findings: Findings) -> list[str]:
     """Verdicts first, then what else there is to see, then what stands in the way.
 
     Each line begins with a word: looks, supported, suggestive, equivalent, inconclusive, also,
-    bimodal, unknown, warning.
+    foretold, bimodal, unknown, warning.
     """
     said = [
         *(("looks", text) for text in describe_looks(findings.deciding)),
@@ -32,6 +33,7 @@ def describe_verdicts(findings: Findings) -> list[str]:
         *_describe_each(findings, Verdict.EQUIVALENT),
         *_describe_each(findings, Verdict.INCONCLUSIVE),
         *(("also", text) for text in _list_asides(findings)),
+        *(("foretold", text) for text in describe_stopping(findings.stopping)),
         *(("bimodal", text) for text in _list_bimodal(findings)),
         *(("unknown", text) for text in _list_unknown(findings)),
         *(("warning", text) for text in _list_warnings(findings)),
