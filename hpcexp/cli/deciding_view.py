@@ -127,11 +127,12 @@ def describe_wait(
     states = ", ".join(f"{count} {words}" for words, count in counts.items())
     runs = "1 run" if len(waiting) == 1 else f"{len(waiting)} runs"
     yield f"{look} waits for {runs} ({states})"
-    if deciding.job is not None and deciding.job.job_id:
-        yield f"  job {deciding.job.job_id} takes it when the jobs before it have ended"
-    elif deciding.job is not None and deciding.job.problem:
-        yield f"  its job is not in the queue yet: {deciding.job.problem}"
     stuck = [n for n, status in waiting.items() if status.state not in _IN_HANDS]
+    job = deciding.job
+    if job is not None and job.look == number and job.problem:
+        yield f"  its job is not in the queue yet: {job.problem}"
+    elif job is not None and job.look == number and job.job_id and len(stuck) < len(waiting):
+        yield f"  job {job.job_id} takes it when the jobs before it have ended"
     if stuck:
         yield (
             f"  {stuck[0]}{f' and {len(stuck) - 1} more' if len(stuck) > 1 else ''} will not end "

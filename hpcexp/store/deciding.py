@@ -94,11 +94,12 @@ class Look:
 
 @dataclass(frozen=True)
 class LookJob:
-    """The job that takes the next look once the arrays `after` have ended.
+    """The job that takes look number `look` once the arrays `after` have ended.
 
     Written before it is submitted, without `job_id`. `problem` is why it could not be.
     """
 
+    look: int
     job_name: str
     after: tuple[str, ...]
     created: float

@@ -14,7 +14,7 @@ from hpcexp.launch.slurm.hand_over import mark_held
 from hpcexp.launch.slurm.queue import ask_slurm, find_array
 from hpcexp.launch.slurm.sbatch import call_sbatch
 from hpcexp.launch.slurm.script import check_path, spell_in_pattern, to_submitit_parameters
-from hpcexp.store.deciding import Deciding, LookJob, read_deciding, write_deciding
+from hpcexp.store.deciding import LookJob, read_deciding, write_deciding
 from hpcexp.store.files import write_text
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Stage, Submission, read_submissions
@@ -33,12 +33,13 @@ def submit_look(experiment: ExperimentDir, resources: Resources) -> None:
     if deciding is None or deciding.is_over:
         return
     after = _list_live_arrays(experiment)
-    if not after or _is_waiting(deciding.job, after):
+    number = len(deciding.looks) + 1
+    if not after or _is_waiting(deciding.job, number, after):
         return
-    job = LookJob(_make_name(experiment, deciding, after), after, time.time())
-    path = experiment.look_dir(len(deciding.looks) + 1) / "look.sh"
+    job = LookJob(number, _make_name(experiment, number, after), after, time.time())
+    path = experiment.look_dir(number) / "look.sh"
     path.parent.mkdir(exist_ok=True)
-    write_text(path, write_look_script(experiment, deciding, job, resources))
+    write_text(path, write_look_script(experiment, job, resources))
     # A job of which nobody knows takes its look all the same, or finds it taken.
     write_deciding(experiment, dataclasses.replace(deciding, job=job))
     job_id, done = call_sbatch(path, job_name=job.job_name)
@@ -47,16 +48,14 @@ def submit_look(experiment: ExperimentDir, resources: Resources) -> None:
     mark_held(experiment)
 
 
-def write_look_script(
-    experiment: ExperimentDir, deciding: Deciding, job: LookJob, resources: Resources
-) -> str:
+def write_look_script(experiment: ExperimentDir, job: LookJob, resources: Resources) -> str:
     """The text for sbatch: `hpcexp look`, once the arrays have ended in whatever way."""
     from submitit.slurm.slurm import _make_sbatch_string
 
     # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
     place = ExperimentDir(type(experiment.path)(os.path.abspath(experiment.path)))  # noqa: PTH100
     check_path(place.path)
-    folder = place.look_dir(len(deciding.looks) + 1)
+    folder = place.look_dir(job.look)
     has_copy = _copy_can_look(place)
     arguments = ("look", str(place.path), "--slurm")
     command = (
@@ -98,16 +97,15 @@ def _list_live_arrays(experiment: ExperimentDir) -> tuple[str, ...]:
     return tuple(sorted(arrays, key=lambda array_id: (len(array_id), array_id)))
 
 
-def _is_waiting(job: LookJob | None, after: tuple[str, ...]) -> bool:
-    if job is None or job.after != after:
+def _is_waiting(job: LookJob | None, number: int, after: tuple[str, ...]) -> bool:
+    if job is None or (job.look, job.after) != (number, after):
         return False
     is_this = bool(job.job_id) and job.job_id == os.environ.get("SLURM_JOB_ID")
     return not is_this and bool(find_array(job.job_name))
 
 
-def _make_name(experiment: ExperimentDir, deciding: Deciding, after: tuple[str, ...]) -> str:
+def _make_name(experiment: ExperimentDir, number: int, after: tuple[str, ...]) -> str:
     """Unique on the cluster: the arrays that it waits for are part of it."""
     place = str(experiment.path.resolve())
     digest = hashlib.blake2s(f"{place}:{after}:{time.time()}".encode(), digest_size=3).hexdigest()
-    number = len(deciding.looks) + 1
     return f"{experiment.short_name}.{experiment.timestamp}.look{number}.{digest}"
