@@ -363,9 +363,7 @@ def count_used(deciding: Deciding) -> float:
 
 
 def show_power(num: int) -> None:
-    print(
-        "\n### Two normal groups that differ by a shift: how often it is found, with how many runs\n"
-    )
+    print("\n### Two normal groups that differ by a shift: how often it is found\n")
     print(
         "| shift (deviations) | by the plan | runs per group | never giving up | all 64 at once |"
     )
@@ -382,10 +380,9 @@ def show_power(num: int) -> None:
             stubborn = run_plan(values, make_looks(2, futility=0.0))
             whole = mann_whitney(values["group_0"], values["group_1"]).p <= 0.05
             found += [is_different(decided), count_used(decided), is_different(stubborn), whole]
-        by_plan, used, never, at_once = found / num
-        print(
-            f"| {shift:g} | {percent(by_plan)} | {used:.0f} | {percent(never)} | {percent(at_once)} |"
-        )
+        used = found[1] / num
+        by_plan, never, at_once = (percent(share) for share in found[[0, 2, 3]] / num)
+        print(f"| {shift:g} | {by_plan} | {used:.0f} | {never} | {at_once} |")
 
 
 def show_equivalence(num: int) -> None:

@@ -36,19 +36,22 @@ from hpcexp.train.metric import Metric
 
 EQUIVALENCE_LEVEL = 0.05
 """Of each of the two one-sided tests, spent over the looks as the level of a difference is."""
-MAX_LOOKS = 20
-LEVEL, FUTILITY = 0.05, 0.10
+LEVEL = 0.05
 
 Sample = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class LookOptions:
-    """How to look: at most `max_rand_inits` per group, at `num_looks` looks."""
+    """How to look: at most `max_rand_inits` per group, at `num_looks` looks.
+
+    A pair whose chance to be decided falls under `futility` is given up.
+    """
 
     max_rand_inits: int = 64
     num_looks: int = 4
     spending: str = "quadratic"
+    futility: float = 0.10
 
 
 def make_deciding_plan(
@@ -88,7 +91,7 @@ def make_deciding_plan(
         looks=plan_looks(first, most, num_looks=options.num_looks),
         alpha=LEVEL,
         spending=options.spending,
-        futility=FUTILITY,
+        futility=options.futility,
         margin=plan.comparison.get("margin"),
     )
     _require_power(name, made)

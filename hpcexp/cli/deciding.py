@@ -21,6 +21,7 @@ from hpcexp.cli.deciding_view import (
 from hpcexp.cli.options import print_json
 from hpcexp.cli.outcome import FAILED_EXIT_CODE, INTERRUPTED_EXIT_CODE
 from hpcexp.cli.training import hand_runs, report
+from hpcexp.errors import HpcexpError
 from hpcexp.launch.deciding import spell_looks
 
 if TYPE_CHECKING:
@@ -60,7 +61,15 @@ def decide(
     begin_deciding(experiment, made)
     if not as_json:
         _show_plan(experiment, made, as_json=False, is_written=True)
-    go_on(experiment, executor=executor, jobs=jobs, as_json=as_json)
+    try:
+        go_on(experiment, executor=executor, jobs=jobs, as_json=as_json)
+    except HpcexpError:
+        click.echo(
+            "the plan of looks is written; once what follows is mended, "
+            f"hpcexp resume {experiment.name} goes on",
+            err=True,
+        )
+        raise
 
 
 def _show_plan(

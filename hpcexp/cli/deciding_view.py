@@ -42,7 +42,9 @@ def describe_plan(
             f"  look {number}      {rand_inits} initialisations per group, {new}; the first pair "
             f"needs p <= {level:.2g}"
         )
-    yield f"  giving up   pairs whose chance to be decided falls under {100 * plan.futility:g} %"
+    if plan.futility:
+        share = f"{100 * plan.futility:g} %"
+        yield f"  giving up   pairs whose chance to be decided falls under {share}"
 
 
 def estimate_use(

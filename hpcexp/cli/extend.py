@@ -76,6 +76,12 @@ if TYPE_CHECKING:
     default="quadratic",
     help="With --until-decided: how much of the level earlier looks may spend.",
 )
+@click.option(
+    "--futility",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    help="With --until-decided: give up pairs with a smaller chance to be decided; 0: none.",
+)
 @executor_options
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 @json_option
@@ -91,6 +97,7 @@ def extend(
     max_rand_inits: int,
     num_looks: int,
     spending: str,
+    futility: float,
     slurm: bool,
     local: bool,
     inline: bool,
@@ -134,7 +141,7 @@ def extend(
         from hpcexp.cli.deciding import decide
 
         _check_alone(request)
-        options = LookOptions(max_rand_inits, num_looks, spending)
+        options = LookOptions(max_rand_inits, num_looks, spending, futility)
         EXECUTORS[executor].check(experiment.path.parent)
         decide(experiment, options, executor=executor, jobs=jobs, as_json=as_json, dry_run=dry_run)
         return
@@ -184,7 +191,7 @@ def _check_no_look_options() -> None:
     from hpcexp.errors import UsageError
 
     context = click.get_current_context()
-    for name in ("max_rand_inits", "num_looks", "spending"):
+    for name in ("max_rand_inits", "num_looks", "spending", "futility"):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             option = "--looks" if name == "num_looks" else f"--{name.replace('_', '-')}"

@@ -31,7 +31,7 @@ from hpcexp.store.extending import finish_extensions
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.provenance import collect_provenance
 from hpcexp.store.status import FAILED, FINISHED, RunStatus, State
-from hpcexp.store.statuses import read_settled
+from hpcexp.store.statuses import read_one, read_settled
 from hpcexp.worker.notify import notify_if_ended
 
 TakeLook = Callable[[ExperimentDir, Deciding], Look | tuple[str, ...]]
@@ -134,13 +134,19 @@ def require_deciding(experiment: ExperimentDir) -> Deciding:
 
 
 def find_waiting(experiment: ExperimentDir, plan: Plan, deciding: Deciding) -> dict[str, RunStatus]:
-    """The runs of the next look that have not come to an end of their own, as the disk says."""
+    """The runs of the next look that have not come to an end of their own, as the disk says.
+
+    A process that died when it had ended a run may not have told the summary: then the run's
+    own file counts.
+    """
     statuses = read_settled(experiment, [run.name for run in plan.runs])
-    return {
-        name: statuses[name]
-        for name in list_look_runs(plan, deciding)
-        if statuses[name].state not in FINISHED
-    }
+    waiting = {}
+    for name in list_look_runs(plan, deciding):
+        if statuses[name].state not in FINISHED:
+            status = read_one(experiment, name)
+            if status.state not in FINISHED:
+                waiting[name] = status
+    return waiting
 
 
 def list_look_runs(plan: Plan, deciding: Deciding) -> list[str]:

@@ -85,6 +85,11 @@ def plan_change(experiment: ExperimentDir, request: Request) -> Change:
     budget = parse_budget(request.settings)
     _check_request(request)
     plan = read_plan(experiment)
+    if plan.is_imported:
+        raise UsageError(
+            f"{experiment.name}: its results were imported, and its runs trained elsewhere; "
+            "nothing here can add to them"
+        )
     configs: Mapping[str, Mapping[str, Any]] = read_configs(experiment, plan)
     before, longer, continued = configs, None, Continued({})
     if budget or request.groups:

@@ -45,10 +45,10 @@ def meet(run: PlannedRun) -> Fate:
     return Fate(mse=places[run.group] + spread)
 
 
-def make(directory: Path, *, rand_inits: int = AT_HAND) -> ExperimentDir:
-    grid = {"rnn_width": [4, 8, 16]}
+def make(directory: Path, *, widths: tuple[int, ...] = (4, 8, 16)) -> ExperimentDir:
+    grid = {"rnn_width": list(widths)}
     return build_experiment(
-        directory / "experiments", grid, rand_inits=rand_inits, num_epochs=EPOCHS, fate=meet
+        directory / "experiments", grid, rand_inits=AT_HAND, num_epochs=EPOCHS, fate=meet
     )
 
 
@@ -109,6 +109,17 @@ def test_a_look_waits_for_all_of_its_runs(tmp_path: Path) -> None:
     again = advance(experiment, take_look)
     assert (list(again.waiting), again.taken, again.new_runs) == ([last], (), ())
     train(experiment, (last,))
+    assert [look.number for look in advance(experiment, take_look).taken] == [2]
+
+
+def test_a_run_whose_end_the_summary_was_not_told_counts(tmp_path: Path) -> None:
+    experiment = make(tmp_path)
+    begin(experiment)
+    step = advance(experiment, take_look)
+    train(experiment, step.new_runs)
+    lines = experiment.summary_path.read_text().splitlines()
+    kept = [line for line in lines if step.new_runs[0] not in line]
+    experiment.summary_path.write_text("\n".join(kept) + "\n")
     assert [look.number for look in advance(experiment, take_look).taken] == [2]
 
 
@@ -234,10 +245,10 @@ def advance_and_die(experiment: ExperimentDir, *, moment: int | None) -> int:
 
 
 def test_killed_at_any_moment_it_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
-    whole = make(tmp_path / "whole")
+    whole = make(tmp_path / "whole", widths=(8, 16))
     begin(whole)
     expected = strip(decide(whole))
-    start = make(tmp_path / "start")
+    start = make(tmp_path / "start", widths=(8, 16))
     begin(start)
     counting = ExperimentDir(tmp_path / "counting" / start.name)
     shutil.copytree(start.path, counting.path)

@@ -142,6 +142,10 @@ def learn_to_foretell(
         saved = _estimate_saving(learning, rule)
         warnings += _doubt(learning, rule, held_out)
     share = good / (good + bad)
+    if brier >= share * (1 - share):
+        warnings.append(
+            "probabilities foretold by the rule's metric are no better than the share of successes"
+        )
     return Foretelling(
         names=tuple(results.experiment.name for results in experiments),
         metric=metric,
