@@ -13,6 +13,7 @@ Not called statistics.py: beside a script of that name Python's own `statistics`
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import math
 import platform
@@ -26,6 +27,7 @@ from typing import SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcexp.analysis.looks import judge_pairs
 from hpcexp.analysis.statistics.effects import hodges_lehmann, probability_of_improvement
 from hpcexp.analysis.statistics.intervals import mean_interval, median_interval
 from hpcexp.analysis.statistics.modality import find_modes
@@ -33,8 +35,8 @@ from hpcexp.analysis.statistics.multiplicity import adjust_holm
 from hpcexp.analysis.statistics.paired import sign_test, signed_rank
 from hpcexp.analysis.statistics.proportions import boschloo_exact, fisher_exact, wilson_interval
 from hpcexp.analysis.statistics.ranks import mann_whitney
-from hpcexp.analysis.statistics.sequential import Plan, judge_look
 from hpcexp.analysis.statistics.several import compare_two_axes, kruskal_wallis, spearman_trend
+from hpcexp.store.deciding import Deciding, DecidingPlan, Look, Standing
 
 Sample = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Sample]
@@ -80,6 +82,7 @@ MEANS = {"lognormal": math.exp(0.5), "bimodal": 0.6 * 0.15 + 0.4 * 0.55}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="a few draws, to see that it runs")
+    parser.add_argument("--only-looks", action="store_true", help="the last tables only")
     parser.add_argument("--draws", type=int, default=4000, help="experiments drawn for each cell")
     arguments = parser.parse_args()
     num = 12 if arguments.smoke else arguments.draws
@@ -87,6 +90,12 @@ def main() -> None:
     print(
         f"`python benchmarks/error_rates.py`: {num:,} experiments for each cell. {describe_place()}"
     )
+    if not arguments.only_looks:
+        show_one_look(num, sizes)
+    show_looks(max(num // 2, 6))
+
+
+def show_one_look(num: int, sizes: Sequence[int]) -> None:
     show_median(num, sizes)
     show_mean(num, sizes)
     show_wilson(sizes)
@@ -94,7 +103,6 @@ def main() -> None:
     show_tests(num, sizes)
     show_families(num, sizes)
     show_modes(num, sizes)
-    show_looks(max(num // 2, 6))
 
 
 # ----------------------------------------------------------------------- intervals
@@ -288,44 +296,114 @@ def show_modes(num: int, sizes: Sequence[int]) -> None:
 
 
 def show_looks(num: int) -> None:
+    """By the code that `hpcexp extend --until-decided` runs."""
     print(f"\n### Several looks, at {', '.join(map(str, LOOKS))} runs per group: any false claim\n")
-    header = ("distribution", "groups", "by the plan", "and giving up futile pairs", "p <= 0.05")
-    print(f"| {' | '.join(header)} at any look |")
+    print("| distribution | groups | by the plan | runs per group | p <= 0.05 at any look |")
     print("|---|--:|--:|--:|--:|")
-    plan = Plan(LOOKS)
     for name in ("normal", "bimodal", "tied, some diverged"):
         for num_groups in (2, 4):
             random = np.random.default_rng(num_groups)
+            plan = make_looks(num_groups)
             errors = np.zeros(3)
             for _ in range(num):
-                groups = [WITH_TIES[name](random, LOOKS[-1]) for _ in range(num_groups)]
-                errors += look(groups, plan)
-            print(
-                f"| {name} | {num_groups} | " + " | ".join(percent(e / num) for e in errors) + " |"
-            )
+                values = {group: WITH_TIES[name](random, LOOKS[-1]) for group in plan.groups}
+                errors += look(values, plan)
+            claimed, used, naive = errors / num
+            print(f"| {name} | {num_groups} | {percent(claimed)} | {used:.0f} | {percent(naive)} |")
+    show_power(num)
+    show_equivalence(num)
 
 
-def look(groups: Sequence[Sample], plan: Plan) -> NDArray[np.float64]:
-    """Whether anything was claimed: by the plan, by it with futility, by naive looks."""
-    pairs = list(itertools.combinations(range(len(groups)), 2))
-    p_at = [
-        {(i, j): mann_whitney(groups[i][:n], groups[j][:n]).p for i, j in pairs} for n in plan.looks
-    ]
-    claimed = [is_claimed(p_at, plan, gives_up=gives_up) for gives_up in (False, True)]
-    naive = min(min(p.values()) for p in p_at) <= 0.05
-    return np.array([*claimed, naive], float)
+def make_looks(
+    num_groups: int, *, futility: float = 0.10, margin: float | None = None
+) -> DecidingPlan:
+    names = [f"group_{i}" for i in range(num_groups)]
+    pairs = tuple(itertools.combinations(names, 2))
+    return DecidingPlan(
+        "",
+        "",
+        "",
+        "value",
+        f"{len(pairs)} pairs",
+        pairs,
+        LOOKS,
+        0.05,
+        "quadratic",
+        futility,
+        margin,
+    )
 
 
-def is_claimed(p_at: Sequence[dict[tuple[int, int], float]], plan: Plan, *, gives_up: bool) -> bool:
-    given_up: set[tuple[int, int]] = set()
-    for number, p_values in enumerate(p_at):
-        going = {pair: p for pair, p in p_values.items() if pair not in given_up}
-        decisions = judge_look(plan, look=number, p_values=going, num_pairs=len(p_values))
-        if any(decision.is_rejected for decision in decisions.values()):
-            return True
-        if gives_up:
-            given_up |= {pair for pair, decision in decisions.items() if decision.is_futile}
-    return False
+def look(values: dict[str, Sample], plan: DecidingPlan) -> NDArray[np.float64]:
+    """Whether anything was claimed, runs used per group, whether naive looks claim anything."""
+    deciding = run_plan(values, plan)
+    different = [s for s in deciding.standings.values() if s.standing == Standing.DIFFERENT]
+    p_at = [mann_whitney(values[a][:n], values[b][:n]).p for a, b in plan.pairs for n in LOOKS]
+    return np.array([bool(different), count_used(deciding), min(p_at) <= 0.05], float)
+
+
+def run_plan(values: dict[str, Sample], plan: DecidingPlan) -> Deciding:
+    deciding = Deciding(plan)
+    while not deciding.is_over:
+        n, number = deciding.next_rand_inits, len(deciding.looks)
+        samples = {group: values[group][:n] for group in deciding.open_groups}
+        pairs = judge_pairs(plan, number, samples, deciding.standings)
+        looks = (*deciding.looks, Look(number + 1, "", n, pairs))
+        deciding = dataclasses.replace(deciding, looks=looks)
+    return deciding
+
+
+def count_used(deciding: Deciding) -> float:
+    """Mean number of runs of a group."""
+    used: dict[str, int] = {}
+    for standing in deciding.standings.values():
+        for group, n in zip(standing.pair, standing.num_runs, strict=True):
+            used[group] = max(used.get(group, 0), n)
+    return float(np.mean(list(used.values())))
+
+
+def show_power(num: int) -> None:
+    print("\n### Two normal groups that differ by a shift: how often it is found\n")
+    print(
+        "| shift (deviations) | by the plan | runs per group | never giving up | all 64 at once |"
+    )
+    print("|---|--:|--:|--:|--:|")
+    for shift in (0.3, 0.5, 0.7, 1.0, 1.5):
+        random = np.random.default_rng(round(10 * shift))
+        found = np.zeros(4)
+        for _ in range(num):
+            values = {
+                "group_0": random.normal(size=LOOKS[-1]),
+                "group_1": random.normal(shift, size=LOOKS[-1]),
+            }
+            decided = run_plan(values, make_looks(2))
+            stubborn = run_plan(values, make_looks(2, futility=0.0))
+            whole = mann_whitney(values["group_0"], values["group_1"]).p <= 0.05
+            found += [is_different(decided), count_used(decided), is_different(stubborn), whole]
+        used = found[1] / num
+        by_plan, never, at_once = (percent(share) for share in found[[0, 2, 3]] / num)
+        print(f"| {shift:g} | {by_plan} | {used:.0f} | {never} | {at_once} |")
+
+
+def show_equivalence(num: int) -> None:
+    print("\n### Two normal groups, margin 0.5 deviations: how often they are called equivalent\n")
+    print("| shift (deviations) | equivalent | different |")
+    print("|---|--:|--:|")
+    for shift in (0.0, 0.25, 0.5):
+        random = np.random.default_rng(round(100 * shift))
+        found = np.zeros(2)
+        for _ in range(num):
+            values = {
+                "group_0": random.normal(size=LOOKS[-1]),
+                "group_1": random.normal(shift, size=LOOKS[-1]),
+            }
+            (end,) = run_plan(values, make_looks(2, margin=0.5)).standings.values()
+            found += [end.standing == Standing.EQUIVALENT, end.standing == Standing.DIFFERENT]
+        print(f"| {shift:g} | {' | '.join(percent(share) for share in found / num)} |")
+
+
+def is_different(deciding: Deciding) -> bool:
+    return any(s.standing == Standing.DIFFERENT for s in deciding.standings.values())
 
 
 # ------------------------------------------------------------------------- printing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from hpcexp.analysis.design import Caveat, find_caveats
 from hpcexp.analysis.families import Family, list_varied, make_family
+from hpcexp.analysis.foretelling.stopped import StoppingRecord, assess_stopping
 from hpcexp.analysis.frames import MISSING, Results
 from hpcexp.analysis.groups import list_hyperparameters
 from hpcexp.analysis.settings import read_configs, spell_key
@@ -35,6 +37,7 @@ from hpcexp.analysis.statistics.several import (
     spearman_trend,
 )
 from hpcexp.analysis.statistics.verdicts import LEVEL, Verdict, judge
+from hpcexp.store.deciding import Deciding, PairStanding, Standing, read_deciding
 from hpcexp.store.status import FAILED, FINISHED, State
 from hpcexp.train.metric import Metric
 
@@ -46,12 +49,16 @@ Sample = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class GroupFinding:
-    """One group: its place, how its runs ended, and its numbers."""
+    """One group: its place, how its runs ended, and its numbers.
+
+    `num_censored` runs were stopped because they were foretold to fail: nobody saw them fail.
+    """
 
     name: str
     label: str
     states: Mapping[str, int]
     estimates: GroupEstimates
+    num_censored: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,8 @@ class PairFinding:
     stand between a difference and its cause. `improvement` is the chance that a run of `first`
     is better than one of `second`, `shift` how much higher `second` is. `p_cases` are the
     smallest and the largest p with the unknown runs of both groups at their best and worst.
+    `look` is the newest look at the pair by the experiment's plan of looks, if it has one; the
+    verdict is then the plan's.
     """
 
     first: str
@@ -90,6 +99,7 @@ class PairFinding:
     boschloo_p: float | None
     paired: PairedTests | None
     sample_sizes: SampleSizes | None
+    look: PairStanding | None = None
 
     @property
     def better(self) -> str:
@@ -111,8 +121,9 @@ class PairFinding:
 class Findings:
     """All of an experiment, in the order of every table and figure.
 
-    `trend` is along the one numeric axis, `two_axes` of a grid of two; None where there is no
-    such thing.
+    `trend` is along the one numeric axis, `two_axes` of a grid of two, `deciding` the plan of
+    looks and what they found, `stopping` what rules did that foretell failure; None where there
+    is no such thing.
     """
 
     metric: Metric
@@ -125,6 +136,8 @@ class Findings:
     kruskal_wallis_p: float | None
     trend: Trend | None
     two_axes: TwoAxes | None
+    deciding: Deciding | None = None
+    stopping: StoppingRecord | None = None
 
     def get_group(self, name: str) -> GroupFinding:
         """The group of that name."""
@@ -152,20 +165,39 @@ def find_out(
     )
     generator = np.random.default_rng(zlib.crc32(results.experiment.name.encode()))
     present = [name for name in axis.names if len(samples[name])]
+    deciding = read_deciding(results.experiment)
     return Findings(
         metric=results.metric,
         margin=plan.comparison.get("margin"),
         variables=tuple(list_hyperparameters(plan.groups)),
         family=family,
         groups=groups,
-        pairs=tuple(_compare_pairs(results, family, groups, samples, caveats, generator)),
+        pairs=tuple(
+            _judge_by_plan(pair, deciding)
+            for pair in _compare_pairs(results, family, groups, samples, caveats, generator)
+        ),
         caveats=caveats,
         kruskal_wallis_p=(
             kruskal_wallis([samples[name] for name in present]) if len(present) > 2 else None
         ),
         trend=_find_trend(results, samples, present, generator),
         two_axes=_find_two_axes(results, samples, generator),
+        deciding=deciding,
+        stopping=assess_stopping(results),
     )
+
+
+def _judge_by_plan(pair: PairFinding, deciding: Deciding | None) -> PairFinding:
+    """With the verdict of the plan of looks, which a p of a moment between them cannot overrule."""
+    if deciding is None or (pair.first, pair.second) not in deciding.plan.pairs:
+        return pair
+    look = deciding.standings.get((pair.first, pair.second))
+    verdict = Verdict.SUGGESTIVE if pair.p <= LEVEL else Verdict.INCONCLUSIVE
+    if look is not None and look.standing == Standing.DIFFERENT:
+        verdict = Verdict.SUPPORTED
+    elif look is not None and look.standing == Standing.EQUIVALENT:
+        verdict = Verdict.EQUIVALENT
+    return dataclasses.replace(pair, verdict=verdict, look=look)
 
 
 def _collect_samples(results: Results) -> dict[str, Sample]:
@@ -176,12 +208,13 @@ def _collect_samples(results: Results) -> dict[str, Sample]:
 
 
 def _describe_group(results: Results, name: str, label: str, sample: Sample) -> GroupFinding:
-    counted = results.runs.loc[results.runs["group"] == name, "state"].value_counts()
+    runs = results.runs[results.runs["group"] == name]
+    counted = runs["state"].value_counts()
     states = {str(state): int(count) for state, count in counted.items()}
     num_unknown = sum(states.get(str(state), 0) for state in UNKNOWN)
     below = results.metric.success_below
     estimates = estimate_group(sample, success_below=below, num_unknown=num_unknown)
-    return GroupFinding(name, label, states, estimates)
+    return GroupFinding(name, label, states, estimates, int(runs["is_censored"].sum()))
 
 
 def _count_hopeful(groups: Iterable[GroupFinding]) -> dict[str, int]:

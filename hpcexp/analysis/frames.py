@@ -140,12 +140,23 @@ def _make_runs(recorded: Recorded, metric: Metric, axis: GroupAxis) -> pd.DataFr
         "epoch": [status.epoch for status in statuses],
         "num_epochs": [status.num_epochs for status in statuses],
         "step": [status.step for status in statuses],
+        "num_steps": [status.num_steps for status in statuses],
+        "trained_s": np.array([status.trained_s for status in statuses], np.float64),
+        "is_censored": [status.is_censored for status in statuses],
+        "foretold_epoch": pd.array(
+            [_get(status.foretold, "epoch") for status in statuses], dtype="Int64"
+        ),
+        "is_audited": [bool(_get(status.foretold, "is_audited")) for status in statuses],
         "success": _judge_success(final[metric.name], metric),
         **{f"final.{name}": values for name, values in final.items()},
         **{f"latest.{name}": values for name, values in latest.items()},
         **{f"untrained.{name}": values for name, values in untrained.items()},
     }
     return pd.DataFrame(columns)
+
+
+def _get(foretold: Mapping[str, Any] | None, key: str) -> Any:
+    return None if foretold is None else foretold[key]
 
 
 def _find_validations(recorded: Recorded) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

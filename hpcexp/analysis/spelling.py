@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hpcexp.analysis.statistics.verdicts import LEVEL
+
 DIVERGED = "diverged"
 
 
@@ -24,6 +26,16 @@ def spell_percent(share: float) -> str:
         if abs(round(100 * share) - 100 * share) < 0.05
         else f"{100 * share:.1f} %"
     )
+
+
+def spell_p(p: float) -> str:
+    """Two significant digits; more where fewer would hide on which side of 0.05 it lies."""
+    if p < 1e-4:
+        return "< 0.0001"
+    digits = 2
+    while p != LEVEL and float(f"{p:.{digits}g}") == LEVEL and digits < 4:
+        digits += 1
+    return f"{p:.{digits}g}" if p < 0.995 else "1"
 
 
 def join_words(words: Sequence[str]) -> str:

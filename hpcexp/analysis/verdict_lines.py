@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 from hpcexp.analysis.findings import Findings, GroupFinding, PairFinding
-from hpcexp.analysis.spelling import join_words, spell_number
+from hpcexp.analysis.foretelling.stopped import describe_stopping
+from hpcexp.analysis.look_lines import describe_look_at, describe_looks
+from hpcexp.analysis.spelling import join_words, spell_number, spell_p
 from hpcexp.analysis.statistics.modality import Mode
 from hpcexp.analysis.statistics.power import MAX_RUNS, SampleSizes
-from hpcexp.analysis.statistics.verdicts import LEVEL, Verdict
+from hpcexp.analysis.statistics.verdicts import Verdict
 from hpcexp.grid import GROUP
 from hpcexp.train.metric import Metric
 
@@ -21,15 +23,17 @@ _COLLAPSED = 0.99  # of the metric's cap
 def describe_verdicts(findings: Findings) -> list[str]:
     """Verdicts first, then what else there is to see, then what stands in the way.
 
-    Each line begins with a word: supported, suggestive, equivalent, inconclusive, also, bimodal,
-    unknown, warning.
+    Each line begins with a word: looks, supported, suggestive, equivalent, inconclusive, also,
+    foretold, bimodal, unknown, warning.
     """
     said = [
+        *(("looks", text) for text in describe_looks(findings.deciding)),
         *_describe_supported(findings),
         *_describe_each(findings, Verdict.SUGGESTIVE),
         *_describe_each(findings, Verdict.EQUIVALENT),
         *_describe_each(findings, Verdict.INCONCLUSIVE),
         *(("also", text) for text in _list_asides(findings)),
+        *(("foretold", text) for text in describe_stopping(findings.stopping)),
         *(("bimodal", text) for text in _list_bimodal(findings)),
         *(("unknown", text) for text in _list_unknown(findings)),
         *(("warning", text) for text in _list_warnings(findings)),
@@ -40,6 +44,9 @@ def describe_verdicts(findings: Findings) -> list[str]:
 def describe_pair(findings: Findings, pair: PairFinding) -> str:
     """One comparison as a sentence, with the numbers behind it."""
     better, worse = (findings.get_group(name).label for name in (pair.better, pair.worse))
+    if findings.deciding is not None and (pair.first, pair.second) in findings.deciding.plan.pairs:
+        names = {group.name: group.label for group in findings.groups}
+        return describe_look_at(pair, findings.deciding.plan, labels=names, begin=_begin(pair))
     if pair.verdict is Verdict.SUPPORTED:
         return f"{_begin(pair)}{better} is lower than {worse} ({_spell_family_p(findings, [pair])})"
     if pair.verdict is Verdict.SUGGESTIVE:
@@ -57,19 +64,11 @@ def describe_pair(findings: Findings, pair: PairFinding) -> str:
     return f"{first} against {second} (p = {spell_p(pair.p)}){_describe_sizes(pair.sample_sizes)}"
 
 
-def spell_p(p: float) -> str:
-    """Two significant digits; more where fewer would hide on which side of 0.05 it lies."""
-    if p < 1e-4:
-        return "< 0.0001"
-    digits = 2
-    while p != LEVEL and float(f"{p:.{digits}g}") == LEVEL and digits < 4:
-        digits += 1
-    return f"{p:.{digits}g}" if p < 0.995 else "1"
-
-
 def _describe_supported(findings: Findings) -> list[tuple[str, str]]:
     """Pairs with one worse group in one line: `16 and 32 are lower than 128`."""
     supported = [pair for pair in findings.pairs if pair.verdict is Verdict.SUPPORTED]
+    if findings.deciding is not None:  # each was decided at a look of its own
+        return _cut("supported", [describe_pair(findings, pair) for pair in supported])
     together: dict[tuple[str, str], list[PairFinding]] = {}
     for pair in supported:
         together.setdefault((pair.worse, _begin(pair)), []).append(pair)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,9 +20,11 @@ from hpcexp.cli.options import (
     runs_argument,
     state_option,
 )
-from hpcexp.cli.training import train
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from hpcexp.store.layout import ExperimentDir
     from hpcexp.store.status import State
 
 
@@ -71,7 +73,7 @@ def resume(
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
     choice = Choice(runs, states, steal)
     choose = make_chooser(experiment, choice)
-    train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
+    _train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
 
 
 @click.command()
@@ -122,7 +124,33 @@ def retry(
     snapshot = None if as_json or inline else read_snapshot(experiment)
     if snapshot is not None:
         click.echo(f"with the code of the launch ({snapshot.label})")
-    train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
+    _train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
+
+
+def _train(
+    experiment: ExperimentDir,
+    choose: Callable[[], list[str]],
+    *,
+    executor: str,
+    jobs: int | None,
+    as_json: bool,
+    resources: Mapping[str, Any],
+) -> None:
+    """Train runs, and go on with the looks that decide the experiment, if there are any to come."""
+    from hpcexp.cli.deciding import go_on
+    from hpcexp.cli.training import train
+    from hpcexp.store.deciding import read_deciding
+
+    deciding = read_deciding(experiment)
+    begin = train if deciding is None or deciding.is_over else go_on
+    begin(
+        experiment,
+        choose=choose,
+        executor=executor,
+        jobs=jobs,
+        as_json=as_json,
+        resources=resources,
+    )
 
 
 @click.command()

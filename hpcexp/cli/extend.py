@@ -21,7 +21,7 @@ from hpcexp.cli.training import train
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hpcexp.launch.extend import Change
+    from hpcexp.launch.extend import Change, Request
     from hpcexp.store.layout import ExperimentDir
 
 
@@ -52,6 +52,36 @@ if TYPE_CHECKING:
     multiple=True,
     help="Add a group: a value of every axis, and of other hyperparameters. Repeatable.",
 )
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="Add initialisations by a plan of looks, until every comparison is decided.",
+)
+@click.option(
+    "--max-rand-inits",
+    type=click.IntRange(min=3),
+    default=64,
+    help="With --until-decided: the most initialisations of a group, in all.",
+)
+@click.option(
+    "--looks",
+    "num_looks",
+    type=click.IntRange(min=2, max=20),
+    default=4,
+    help="With --until-decided: looks in all; the runs at hand are the first.",
+)
+@click.option(
+    "--spending",
+    type=click.Choice(["quadratic", "obrien_fleming", "pocock"]),
+    default="quadratic",
+    help="With --until-decided: how much of the level earlier looks may spend.",
+)
+@click.option(
+    "--futility",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    help="With --until-decided: give up pairs with a smaller chance to be decided; 0: none.",
+)
 @executor_options
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
 @json_option
@@ -63,6 +93,11 @@ def extend(
     only: tuple[str, ...],
     settings: tuple[str, ...],
     groups: tuple[str, ...],
+    until_decided: bool,
+    max_rand_inits: int,
+    num_looks: int,
+    spending: str,
+    futility: float,
     slurm: bool,
     local: bool,
     inline: bool,
@@ -78,6 +113,10 @@ def extend(
     the length of the whole run, such as a schedule: that is another group. A new group gets the
     initialisations of the others.
 
+    With --until-decided, looks at rising numbers of runs decide which pairs of groups get more:
+    docs/statistics.md. The plan is written down before the first added run, and holds the level
+    of all comparisons and looks together.
+
     The template as it was launched counts, not what its file says today.
 
     Examples:
@@ -86,6 +125,7 @@ def extend(
       hpcexp extend xj_batch_size --rand-inits 16 --only batch_size=16,batch_size=32
       hpcexp extend max_epoch --set max_epoch=9000 --dry-run
       hpcexp extend rnn_width --add-group rnn_width=64 --add-group rnn_width=64,lr=5e-4
+      hpcexp extend xj_k --until-decided --max-rand-inits 64
     """
     from hpcexp.errors import HpcexpError
     from hpcexp.launch.executors import EXECUTORS
@@ -96,6 +136,16 @@ def extend(
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
     experiment = find(experiment_name, experiments_dir)
     request = Request(rand_inits, only, settings, groups)
+    if until_decided:
+        from hpcexp.analysis.looks import LookOptions
+        from hpcexp.cli.deciding import decide
+
+        _check_alone(request)
+        options = LookOptions(max_rand_inits, num_looks, spending, futility)
+        EXECUTORS[executor].check(experiment.path.parent)
+        decide(experiment, options, executor=executor, jobs=jobs, as_json=as_json, dry_run=dry_run)
+        return
+    _check_no_look_options()
     if dry_run:
         _show_plans(experiment, request, executor=executor, jobs=jobs, as_json=as_json)
         return
@@ -124,6 +174,28 @@ def extend(
             err=True,
         )
         raise
+
+
+def _check_alone(request: Request) -> None:
+    from hpcexp.errors import UsageError
+
+    if request != type(request)(None, (), (), ()):
+        raise UsageError(
+            "--until-decided chooses groups and numbers by itself: leave out --rand-inits, --only, "
+            "--set and --add-group"
+        )
+
+
+def _check_no_look_options() -> None:
+    """Options of looks without looks would be ignored without a word."""
+    from hpcexp.errors import UsageError
+
+    context = click.get_current_context()
+    for name in ("max_rand_inits", "num_looks", "spending", "futility"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--looks" if name == "num_looks" else f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} goes with --until-decided; give both, or neither")
 
 
 def _show_plans(

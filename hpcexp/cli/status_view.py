@@ -7,7 +7,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpcexp.cli.deciding_view import describe_deciding
 from hpcexp.cli.progress import format_duration
+from hpcexp.launch.deciding import deciding_to_json, list_look_runs
 from hpcexp.launch.observe import Observation
 from hpcexp.launch.progress import (
     NEEDS_SOMEBODY,
@@ -19,6 +21,7 @@ from hpcexp.launch.progress import (
     sum_gpu_hours,
 )
 from hpcexp.launch.suggest import find_evidence, suggest_command
+from hpcexp.store.deciding import read_deciding
 from hpcexp.store.status import RunStatus, State
 
 if TYPE_CHECKING:
@@ -43,6 +46,11 @@ def observation_to_json(observation: Observation, *, with_runs: bool) -> dict[st
         "cpu_hours": sum_cpu_hours(observation),
         "is_queue_known": observation.is_queue_known,
     }
+    if (deciding := read_deciding(observation.experiment)) is not None:
+        names = [] if deciding.is_over else list_look_runs(observation.plan, deciding)
+        waiting = {n: observation.statuses[n] for n in names}
+        unfinished = {n: status for n, status in waiting.items() if not status.is_finished}
+        result["deciding"] = deciding_to_json(deciding, unfinished)
     if with_runs:
         groups = {run.name: run.group for run in observation.plan.runs}
         result["runs"] = [
@@ -147,7 +155,16 @@ def _describe_progress(observation: Observation) -> list[str]:
     lines += _describe_recoveries(statuses)
     if held := len(observation.names_held()):
         lines.append(f"held:    {_count(held)} until the cluster has room for more of your jobs")
-    return lines
+    return [*lines, *_describe_looks(observation)]
+
+
+def _describe_looks(observation: Observation) -> list[str]:
+    deciding = read_deciding(observation.experiment)
+    if deciding is None:
+        return []
+    names = list_look_runs(observation.plan, deciding)
+    statuses = {name: observation.statuses[name] for name in names}
+    return list(describe_deciding(observation.experiment, deciding, statuses))
 
 
 def _describe_recoveries(statuses: Sequence[RunStatus]) -> list[str]:

@@ -30,30 +30,45 @@ def train(
 
     `details` are added to what is printed as JSON.
     """
+    handed = hand_runs(
+        experiment, choose, executor=executor, jobs=jobs, quiet=as_json, resources=resources
+    )
+    code = report(experiment, handed, executor=executor, as_json=as_json, details=details or {})
+    if code is not None:
+        click.get_current_context().exit(code)
+
+
+def hand_runs(
+    experiment: ExperimentDir,
+    choose: Callable[[], list[str]],
+    *,
+    executor: str,
+    jobs: int | None,
+    quiet: bool,
+    resources: Mapping[str, Any] | None = None,
+) -> Handed:
+    """Submit or train the runs that `choose` names, with a display of progress unless `quiet`."""
     from hpcexp.cli.progress import ProgressDisplay
     from hpcexp.launch.executor import LaunchOptions
     from hpcexp.launch.submit import Wish, submit_runs
 
     wish = Wish(executor, LaunchOptions(num_jobs=jobs), resources or {})
-    if executor == "local" and not as_json:
-        with ProgressDisplay(experiment, make_console()) as display:
-            options = replace(
-                wish.options, on_tick=display.update, on_interrupt=display.show_interrupt
-            )
-            handed = submit_runs(experiment, choose, replace(wish, options=options))
-    else:
-        handed = submit_runs(experiment, choose, wish)
-    _report(experiment, handed, executor=executor, as_json=as_json, details=details or {})
+    if executor != "local" or quiet:
+        return submit_runs(experiment, choose, wish)
+    with ProgressDisplay(experiment, make_console()) as display:
+        options = replace(wish.options, on_tick=display.update, on_interrupt=display.show_interrupt)
+        return submit_runs(experiment, choose, replace(wish, options=options))
 
 
-def _report(
+def report(
     experiment: ExperimentDir,
     handed: Handed,
     *,
     executor: str,
     as_json: bool,
     details: Mapping[str, Any],
-) -> None:
+) -> int | None:
+    """Say what became of the runs; returns the exit code of what was trained here."""
     from hpcexp.cli.outcome import describe_outcome, describe_submission, find_exit_code
     from hpcexp.launch.executor import DetachedExecutor
     from hpcexp.launch.executors import EXECUTORS
@@ -78,5 +93,5 @@ def _report(
     else:
         click.echo(describe_outcome(experiment, names, done=handed.is_done))
     if names and not is_detached:
-        code = find_exit_code(experiment, names, done=handed.is_done)
-        click.get_current_context().exit(code)
+        return find_exit_code(experiment, names, done=handed.is_done)
+    return None

@@ -76,6 +76,10 @@ class DetachedExecutor(Executor):
         `is_changed` says that the resources are not those of the plan.
         """
 
+    @abstractmethod
+    def submit_look(self, experiment: ExperimentDir, resources: Resources) -> None:
+        """Where looks decide the experiment: have the next one taken when the jobs have ended."""
+
 
 class AttachedExecutor(Executor):
     """It trains while the command runs."""

@@ -16,6 +16,7 @@ from hpcexp.launch.observe import observe
 from hpcexp.launch.regroup import check_as_launched, read_configs
 from hpcexp.launch.submit import settle_all, submitting
 from hpcexp.launch.warm_start import locate_warm_start
+from hpcexp.store.deciding import read_deciding
 from hpcexp.store.experiment import Plan, PlannedRun, read_plan
 from hpcexp.store.extending import finish_extensions, write_extension
 from hpcexp.store.extension import Extension
@@ -66,10 +67,14 @@ def extend(experiment: ExperimentDir, request: Request) -> Change:
     with submitting(experiment):
         settle_all(experiment)
         finish_extensions(experiment)
-        change = plan_change(experiment, request)
-        plan = _record(change, provenance)
-        write_extension(experiment, plan, provenance)
-        return dataclasses.replace(change, plan=plan)
+        return apply_change(experiment, plan_change(experiment, request), provenance)
+
+
+def apply_change(experiment: ExperimentDir, change: Change, provenance: Provenance) -> Change:
+    """Write what was planned, under the submission lock; returns it with the plan as it is then."""
+    plan = _record(change, provenance)
+    write_extension(experiment, plan, provenance)
+    return dataclasses.replace(change, plan=plan)
 
 
 def plan_change(experiment: ExperimentDir, request: Request) -> Change:
@@ -80,10 +85,17 @@ def plan_change(experiment: ExperimentDir, request: Request) -> Change:
     budget = parse_budget(request.settings)
     _check_request(request)
     plan = read_plan(experiment)
+    if plan.is_imported:
+        raise UsageError(
+            f"{experiment.name}: its results were imported, and its runs trained elsewhere; "
+            "nothing here can add to them"
+        )
     configs: Mapping[str, Mapping[str, Any]] = read_configs(experiment, plan)
     before, longer, continued = configs, None, Continued({})
     if budget or request.groups:
         check_as_launched(plan, configs)
+    if budget:
+        _check_not_deciding(experiment)
     if budget:
         longer = raise_budget(experiment, plan, configs, budget)
         continued = choose_continued(observe(experiment), before, longer)
@@ -109,6 +121,15 @@ def _check_request(request: Request) -> None:
         raise UsageError(
             "--only says which groups get more initialisations: give --rand-inits as well; "
             "--set is about all groups"
+        )
+
+
+def _check_not_deciding(experiment: ExperimentDir) -> None:
+    deciding = read_deciding(experiment)
+    if deciding is not None and not deciding.is_over:
+        raise UsageError(
+            f"{experiment.name}: is being decided by looks at runs of this budget "
+            "(--until-decided): its runs can be trained longer once that is over"
         )
 
 

@@ -28,7 +28,12 @@ STATES: dict[str, State] = {
 VALUE = "value"
 PARAMS = "params."
 _OWN_COLUMNS = ("group", "rand_init", "state", "reason", "epoch", VALUE)
-_IGNORED_COLUMNS = ("run", "metric", "is_final")  # of the tables that `hpcexp plot` writes
+_IGNORED_COLUMNS = (
+    "run",
+    "metric",
+    "is_final",
+    "is_censored",
+)  # of the tables that `hpcexp plot` writes
 _ENTRY_KEYS = (
     "experiment", "name", "question", "workload", "metric", "variables", "params", "comparison",
     "groups", "runs",

@@ -80,6 +80,7 @@ def submit_runs(
                 submitted += place.submit(
                     experiment, run_names, resources, is_changed=bool(wish.resources)
                 )
+            place.submit_look(experiment, read_resources(plan))
             return Handed(run_names, tuple(submitted))
         if not run_names:
             return Handed(())

@@ -3,6 +3,7 @@
 2022_m12_d14@14_58_06_max_epoch/
   experiment.json          what was launched, when; carries the format version
   plan.json                groups, runs, hyperparameters that vary, resources
+  deciding.json            plan and results of several looks (`extend --until-decided`)
   summary.jsonl            the statuses of all runs, so that nobody has to open them one by one
   template/                the template as it was, with those that it extends
   provenance/              commit, uncommitted changes, packages, command, machine
@@ -235,6 +236,11 @@ class ExperimentDir:
         return self.path / "plan.json"
 
     @property
+    def deciding_path(self) -> Path:
+        """How the experiment is to be decided by several looks, and what they found."""
+        return self.path / "deciding.json"
+
+    @property
     def template_dir(self) -> Path:
         """The template as it was."""
         return self.path / "template"
@@ -311,6 +317,10 @@ class ExperimentDir:
     def job_log_path(self, submission_id: str, index: int) -> Path:
         """What a job printed, all starts of it."""
         return self.submission_dir(submission_id) / f"job_{index}.log"
+
+    def look_dir(self, number: int) -> Path:
+        """The script and the log of the job that takes a look."""
+        return self.jobs_dir / f"look_{number}"
 
     def not_requeued_path(self, submission_id: str, index: int) -> Path:
         """How the worker of a job ended, and why the job was not started again; a line each."""

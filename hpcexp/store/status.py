@@ -63,6 +63,8 @@ class RunStatus:
     attempt began, `deaths` how many attempts before it died without a word and got no further.
     `continued_from` is the step and the epoch where it had ended before its budget was raised.
     `skipped_steps` were left out and `rollbacks` made because they diverged (`on_divergence`).
+    `foretold` is set once a stop rule foretold the run to fail: the `epoch` and the `value`, and
+    whether it `is_audited`, which is trained on.
     """
 
     state: State = State.PENDING
@@ -87,6 +89,7 @@ class RunStatus:
     continued_from: Mapping[str, int] | None = None
     skipped_steps: int = 0
     rollbacks: int = 0
+    foretold: Mapping[str, Any] | None = None
 
     def replace(self, **changes: Any) -> RunStatus:
         """A copy with changes, updated now."""
@@ -100,6 +103,12 @@ class RunStatus:
     def is_finished(self) -> bool:
         """Whether the run came to an end of its own: it is never trained again."""
         return self.state in FINISHED
+
+    @property
+    def is_censored(self) -> bool:
+        """Whether it was stopped because it was foretold to fail; nobody saw it fail."""
+        is_audited = self.foretold is not None and self.foretold["is_audited"]
+        return self.state == State.STOPPED and self.foretold is not None and not is_audited
 
 
 def write_status(run_dir: RunDir, status: RunStatus, *, is_news: bool = True) -> None:

@@ -7,29 +7,49 @@ the loop asks the device nothing.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hpcexp.errors import UsageError
 from hpcexp.train.config import TrainConfig
 from hpcexp.train.rates import PlateauDecay
-from hpcexp.train.sink import Row
-from hpcexp.train.stopping import StopAfterHours, StopAtThreshold, StopOnPlateau, StopRule
+from hpcexp.train.sink import Foretold, Row
+from hpcexp.train.stopping import (
+    StopAfterHours,
+    StopAtThreshold,
+    StopForetold,
+    StopOnPlateau,
+)
+
+logger = logging.getLogger("hpcexp.worker")
 
 SECONDS_PER_HOUR = 3600.0
 
 
 class Controller:
-    """Watches rows, and says what they mean for the rate and for the run."""
+    """Watches rows, and says what they mean for the rate and for the run.
 
-    def __init__(self, config: TrainConfig, *, clock: Callable[[], float]) -> None:
-        self.rules = config.stop
+    `draw` gives a number from 0 to 1 for the rule of an index: below its `audit` share, a run
+    that the rule foretells to fail is trained on. It must be the same whenever it is asked.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        clock: Callable[[], float],
+        draw: Callable[[int], float] = lambda _: 1.0,
+    ) -> None:
+        self.rules, self.draw = config.stop, draw
         schedule = config.lr_schedule
         self.plateau = schedule if isinstance(schedule, PlateauDecay) else None
         self.clock, self.begun = clock, clock()
         self.lr_factor = 1.0
         self.stop_reason = ""
+        self.foretold: Foretold | None = None
         self.rate_memory = _Memory()
         self.memories = [_Memory() for _ in self.rules]
         self.trained_before_s = 0.0
@@ -59,8 +79,8 @@ class Controller:
             if row.epoch == 0:
                 continue  # nothing has been trained yet
             self._follow_rate(row)
-            for rule, memory in zip(self.rules, self.memories, strict=True):
-                self.stop_reason = self.stop_reason or self._judge(rule, memory, row)
+            for index in range(len(self.rules)):
+                self.stop_reason = self.stop_reason or self._judge(index, row)
 
     def pack(self) -> dict[str, Any]:
         """What a checkpoint keeps: numbers and text only."""
@@ -70,6 +90,7 @@ class Controller:
             "trained_s": self._trained_s() if self.has_clock else 0.0,
             "rate_memory": self.rate_memory.pack(),
             "memories": [memory.pack() for memory in self.memories],
+            "foretold": None if self.foretold is None else asdict(self.foretold),
         }
 
     def unpack(self, packed: dict[str, Any]) -> None:
@@ -80,6 +101,8 @@ class Controller:
         self.begun = self.clock()
         self.rate_memory = _Memory(*packed["rate_memory"])
         self.memories = [_Memory(*memory) for memory in packed["memories"]]
+        foretold = packed.get("foretold")  # those of older versions have none
+        self.foretold = None if foretold is None else Foretold(**foretold)
 
     def _follow_rate(self, row: Row) -> None:
         plateau = self.plateau
@@ -95,15 +118,36 @@ class Controller:
             self.lr_factor = max(plateau.floor, self.lr_factor * plateau.decrease)
             memory.waited = 0
 
-    def _judge(self, rule: StopRule, memory: _Memory, row: Row) -> str:
+    def _judge(self, index: int, row: Row) -> str:
+        rule, memory = self.rules[index], self.memories[index]
         if isinstance(rule, StopAfterHours):
             return self._judge_time(rule)
         if row.split != rule.split:
             return ""
+        if isinstance(rule, StopForetold):
+            return self._foretell(index, rule, row)
         value = row.values[rule.metric]
         if isinstance(rule, StopAtThreshold):
             return _judge_threshold(rule, value, row) if row.epoch >= rule.from_epoch else ""
         return _judge_plateau(rule, memory, value, row)
+
+    def _foretell(self, index: int, rule: StopForetold, row: Row) -> str:
+        """Once; `waited` holds the epoch at which it was."""
+        memory = self.memories[index]
+        if memory.waited or row.epoch < rule.epoch:
+            return ""
+        memory.waited = row.epoch
+        value = row.values[rule.metric]
+        said = _judge_threshold(rule, value, row)
+        if not said:
+            return ""
+        is_audited = self.draw(index) < rule.audit
+        if self.foretold is None or not is_audited:
+            self.foretold = Foretold(row.epoch, value, is_audited)
+        if is_audited:
+            logger.info("foretold to fail: %s; trained on as an audit of the rule", said)
+            return ""
+        return f"foretold to fail: {said}"
 
     def _judge_time(self, rule: StopAfterHours) -> str:
         hours = self._trained_s() / SECONDS_PER_HOUR
@@ -123,7 +167,7 @@ class _Memory:
         return [self.best, self.waited]
 
 
-def _judge_threshold(rule: StopAtThreshold, value: float, row: Row) -> str:
+def _judge_threshold(rule: StopAtThreshold | StopForetold, value: float, row: Row) -> str:
     said = f"{rule.metric} ({rule.split}) is {value:.4g}"
     if rule.above is not None and value > rule.above:
         return f"{said}, above {rule.above:g}, at epoch {row.epoch}"

@@ -135,7 +135,11 @@ class Training:
             workload, extra_columns=self.strategy.column_names if self.strategy else ()
         )
         self.block: tuple[int, InputBlock] | None = None
-        self.controller = Controller(self.config, clock=self.options.clock)
+        self.controller = Controller(
+            self.config,
+            clock=self.options.clock,
+            draw=lambda index: streams.draw_share("audit", index),
+        )
         self.controller.check_columns(self.recorder.columns)
         self.recovery = Recovery(self.config)
         self.best = BestParameters(self.config.keep_best)
@@ -379,6 +383,7 @@ class Training:
             self.config.num_steps,
             skipped_steps=recovery.num_skipped,
             rollbacks=recovery.num_rollbacks,
+            foretold=self.controller.foretold,
         )
 
     def _end(self, outcome: Outcome, reason: str = "") -> FitResult:

@@ -38,6 +38,10 @@ class RandomStreams:
         generator.manual_seed(derive_seed(self.seed, self.rand_init, purpose, index))
         return generator
 
+    def draw_share(self, purpose: str, index: int = 0) -> float:
+        """A number from 0 to 1, excluding 1, drawn for one purpose and one index."""
+        return derive_seed(self.seed, self.rand_init, purpose, index) / 2**63
+
     @contextmanager
     def initialising(self, purpose: str = "initialise") -> Iterator[None]:
         """Within, torch's global generator is seeded: torch modules initialise from it.

@@ -20,8 +20,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Foretold:
+    """A run that a rule foretold to fail: at which epoch, by which value.
+
+    `is_audited`: it trains on to its end all the same, to see whether it does fail.
+    """
+
+    epoch: int
+    value: float
+    is_audited: bool
+
+
+@dataclass(frozen=True)
 class Progress:
-    """How far a run is, and how often it diverged and went on (`on_divergence`)."""
+    """How far a run is, how often it diverged and went on, and what was foretold of it."""
 
     epoch: int
     num_epochs: int
@@ -29,6 +41,7 @@ class Progress:
     num_steps: int
     skipped_steps: int = 0
     rollbacks: int = 0
+    foretold: Foretold | None = None
 
 
 class Sink(Protocol):

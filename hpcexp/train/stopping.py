@@ -29,6 +29,37 @@ class StopAtThreshold(Hyperparameters):
         return self
 
 
+class StopForetold(Hyperparameters):
+    """Stop a run that is foretold to fail: by a metric, at one epoch, once.
+
+    `hpcexp foretell` learns such rules. A share of the doomed runs is trained on, to see whether
+    the rule still holds; which ones is drawn by the experiment's seed and the initialisation.
+    """
+
+    kind: Literal["foretold"] = "foretold"
+    metric: str = Field(description="A column of the metrics, such as loss.self_recon.")
+    split: Literal["train", "validate"] = Field(
+        default="validate", description="The split whose row is looked at."
+    )
+    above: float | None = Field(default=None, description="It will fail if it is above this.")
+    below: float | None = Field(default=None, description="It will fail if it is below this.")
+    epoch: int = Field(
+        ge=1, description="Looked at once, in the first row of the split from this epoch on."
+    )
+    audit: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the doomed runs that is trained on, to check the rule.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_bound(self) -> StopForetold:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("give either above or below")
+        return self
+
+
 class StopOnPlateau(Hyperparameters):
     """Stop when a metric has not fallen for a number of epochs."""
 
@@ -52,6 +83,9 @@ class StopAfterHours(Hyperparameters):
 
 
 StopRule = Annotated[
-    Annotated[StopAtThreshold | StopOnPlateau | StopAfterHours, Field(discriminator="kind")],
+    Annotated[
+        StopAtThreshold | StopForetold | StopOnPlateau | StopAfterHours,
+        Field(discriminator="kind"),
+    ],
     with_default_kind("threshold"),
 ]

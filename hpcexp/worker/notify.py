@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpcexp.errors import HpcexpError
+from hpcexp.store.deciding import read_deciding
 from hpcexp.store.experiment import Plan, read_plan
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import SETTLED, State
@@ -35,6 +36,9 @@ def notify_if_ended(experiment: ExperimentDir) -> None:
         statuses = read_settled(experiment, [run.name for run in plan.runs])
         if any(status.state not in SETTLED for status in statuses.values()):
             return
+        deciding = read_deciding(experiment)
+        if deciding is not None and not deciding.is_over:
+            return  # the last look tells
         os.close(os.open(experiment.notified_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         return

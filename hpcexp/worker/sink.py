@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from hpcexp.store.files import write_json
 from hpcexp.store.metrics import SPLITS, MetricsRow, MetricsWriter, read_metrics
 from hpcexp.store.ownership import Ownership
 from hpcexp.store.status import RunStatus, write_status
-from hpcexp.train.sink import Checkpoint, Progress, Row
+from hpcexp.train.sink import Checkpoint, Foretold, Progress, Row
 from hpcexp.worker.interruption import Interruption
 
 logger = logging.getLogger("hpcexp.worker")
@@ -200,6 +201,7 @@ class RunDirSink:
             num_steps=progress.num_steps,
             skipped_steps=progress.skipped_steps,
             rollbacks=progress.rollbacks,
+            foretold=_spell_foretold(progress.foretold),
             trained_s=self._trained_s(),
             metrics=metrics,
         )
@@ -234,6 +236,12 @@ class RunDirSink:
 def _replace_infinite(values: Mapping[str, float | None]) -> dict[str, float | None]:
     """JSON has no NaN: None stands for a value that is not finite."""
     return {k: v if v is not None and isfinite(v) else None for k, v in values.items()}
+
+
+def _spell_foretold(foretold: Foretold | None) -> dict[str, Any] | None:
+    if foretold is None:
+        return None
+    return {**asdict(foretold), **_replace_infinite({"value": foretold.value})}
 
 
 def describe_progress(status: RunStatus) -> str:

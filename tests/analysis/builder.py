@@ -56,6 +56,8 @@ class Fate:
     reason: str = ""
     hint: str = ""
     extra: Mapping[str, float] = field(default_factory=dict)
+    foretold: Mapping[str, Any] | None = None
+    trained_s: float = 0.0
 
 
 def make_plan(
@@ -131,6 +133,8 @@ def write_run(
             reason=fate.reason,
             hint=fate.hint,
             metrics={"loss": fate.loss, MSE: fate.mse},
+            foretold=fate.foretold,
+            trained_s=fate.trained_s,
         ),
     )
 

@@ -14,7 +14,8 @@ import pytest
 from hpcexp.analysis import Results, load
 from hpcexp.analysis.findings import Findings, PairFinding, find_out
 from hpcexp.analysis.findings_files import save_findings
-from hpcexp.analysis.verdict_lines import describe_verdicts, spell_p
+from hpcexp.analysis.spelling import spell_p
+from hpcexp.analysis.verdict_lines import describe_verdicts
 from hpcexp.launch.import_results import import_results
 from hpcexp.store.experiment import PlannedRun
 from hpcexp.store.status import State

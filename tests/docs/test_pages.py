@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,13 +70,29 @@ def test_the_commands_and_the_code_of_the_statistics_page_run(place: Path) -> No
     commands = [s for s in read_snippets(page) if s.language == "console"]
     said = [run_snippet(snippet, directory=place) for snippet in commands]
     assert [c.text.split()[1] for c in commands if c.text.startswith("hpcexp")] == [
-        "plot", "import-results", "plot", "import-results", "compare",
+        "plot", "import-results", "plot", "import-results", "compare", "extend",
     ]  # fmt: skip
     assert "1 diverged and counted as a failure" in said[3]
-    assert "settings are equal" in said[-1]
+    assert "settings are equal" in said[-2]
+    assert "looks at 2, 6, 20 and 64 initialisations per group" in said[-1]
     for snippet in read_snippets(page):
         if snippet.language == "python":
             assert run_snippet(snippet, directory=place)
+
+
+def test_the_code_and_the_rule_of_the_foretelling_page_work(place: Path) -> None:
+    said = run_snippet(Snippet("python", join_python("foretelling.md")), directory=place)
+    assert said.startswith("None []")
+    assert "are needed to foretell anything" in said
+    text = (DOCS_DIR / "foretelling.md").read_text()
+    example = re.search(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert example is not None
+    (place / "templates" / "foretold.yaml").write_text(example[1])
+    command = ["hpcexp", "launch", "templates/foretold.yaml", "--dry-run", "--local"]
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=place, capture_output=True, text=True
+    )
+    assert "nothing was created" in done.stdout
 
 
 def test_the_commands_of_the_eval_page_make_the_files_that_the_page_names(place: Path) -> None:

@@ -131,6 +131,14 @@ def test_everything_at_once(trained: ExperimentDir) -> None:
     assert read_plan(trained).params["max_epoch"] == 5
 
 
+def test_results_from_elsewhere_are_not_extended(trained: ExperimentDir) -> None:
+    write_plan(trained, dataclasses.replace(read_plan(trained), is_imported=True))
+    before = take_snapshot(trained.path)
+    with pytest.raises(UsageError, match="trained elsewhere; nothing here can add to them"):
+        extend(trained, Request(rand_inits=4))
+    assert take_snapshot(trained.path) == before
+
+
 # ------------------------------------------------------------------------- longer training
 
 

@@ -32,6 +32,7 @@ FULL = RunStatus(
     continued_from={"step": 5, "epoch": 1},
     skipped_steps=4,
     rollbacks=6,
+    foretold={"epoch": 3, "value": 0.5, "is_audited": True},
 )
 
 
@@ -49,6 +50,15 @@ def test_a_status_comes_back_as_it_was_written(run_dir: RunDir, status: RunStatu
 def test_every_field_of_the_sample_above_differs_from_its_default() -> None:
     default = RunStatus()
     assert all(getattr(FULL, name) != value for name, value in vars(default).items())
+
+
+def test_only_a_run_that_a_rule_stopped_as_doomed_is_censored() -> None:
+    foretold = {"epoch": 3, "value": 0.5, "is_audited": False}
+    assert RunStatus(state=State.STOPPED, foretold=foretold).is_censored
+    assert not RunStatus(state=State.STOPPED).is_censored
+    assert not RunStatus(state=State.RUNNING, foretold=foretold).is_censored
+    audited = {**foretold, "is_audited": True}
+    assert not RunStatus(state=State.STOPPED, foretold=audited).is_censored
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -14,7 +14,7 @@ from hpcexp.train.config import TrainConfig
 from hpcexp.train.control import Controller
 from hpcexp.train.fit import FitOptions, FitResult, fit
 from hpcexp.train.seeding import RandomStreams
-from hpcexp.train.sink import MemorySink, Row
+from hpcexp.train.sink import Foretold, MemorySink, Row
 from hpcexp.workloads.sps.config import Config
 from tests.train.conftest import TINY, MakeWorkload
 
@@ -115,6 +115,72 @@ def test_the_first_rule_that_holds_is_the_reason() -> None:
     assert show(controller, [2.0, 9.0])[-1].startswith("loss (validate) is 2, above 1")
 
 
+# Runs that are foretold to fail
+
+DOOMED = {"kind": "foretold", "metric": "loss", "above": 0.5, "epoch": 3}
+
+
+def foretell(audit: float, drawn: float) -> Controller:
+    config = TrainConfig.model_validate({"stop": [{**DOOMED, "audit": audit}]})
+    return Controller(config, clock=Clock(), draw=lambda _: drawn)
+
+
+def test_a_doomed_run_is_stopped_at_the_epoch_of_the_rule_and_not_before() -> None:
+    controller = foretell(audit=0.0, drawn=0.0)
+    reasons = show(controller, [0.9, 0.9, 0.7])
+    assert reasons[:2] == ["", ""]
+    assert reasons[2] == "foretold to fail: loss (validate) is 0.7, above 0.5, at epoch 3"
+    assert controller.foretold == Foretold(3, 0.7, is_audited=False)
+
+
+def test_the_rule_looks_once_what_comes_later_is_not_its_business() -> None:
+    controller = foretell(audit=0.0, drawn=0.0)
+    assert show(controller, [0.9, 0.9, 0.4, 0.9, 0.9])[-1] == ""
+    assert controller.foretold is None
+
+
+def test_where_that_epoch_is_not_evaluated_the_next_one_that_is_counts() -> None:
+    controller = foretell(audit=0.0, drawn=0.0)
+    controller.observe([Row(2, 2, "validate", {"loss": 0.9})])
+    controller.observe([Row(4, 4, "validate", {"loss": 0.8})])
+    assert controller.foretold == Foretold(4, 0.8, is_audited=False)
+
+
+def test_a_share_of_the_doomed_runs_is_trained_on_and_known() -> None:
+    controller = foretell(audit=0.1, drawn=0.05)
+    assert show(controller, [0.9] * 6)[-1] == ""
+    assert controller.foretold == Foretold(3, 0.9, is_audited=True)
+    assert foretell(audit=0.1, drawn=0.1).rules == controller.rules
+    assert show(foretell(audit=0.1, drawn=0.1), [0.9] * 3)[-1].startswith("foretold to fail")
+
+
+def test_who_is_audited_is_drawn_by_the_seed_and_the_initialisation() -> None:
+    draws = [RandomStreams(0, init).draw_share("audit", 0) for init in range(2000)]
+    assert draws[:50] == [RandomStreams(0, init).draw_share("audit", 0) for init in range(50)]
+    assert draws[:50] != [RandomStreams(1, init).draw_share("audit", 0) for init in range(50)]
+    assert 0.08 < sum(draw < 0.1 for draw in draws) / 2000 < 0.12
+    assert 0 <= min(draws) < max(draws) < 1
+
+
+def test_a_resumed_run_remembers_what_was_foretold() -> None:
+    first = foretell(audit=1.0, drawn=0.0)
+    show(first, [0.9, 0.9, 0.9])
+    second = foretell(audit=1.0, drawn=0.0)
+    second.unpack(first.pack())
+    controller_of_an_older_version = {k: v for k, v in first.pack().items() if k != "foretold"}
+    assert second.foretold == first.foretold
+    second.unpack(controller_of_an_older_version)
+    assert second.foretold is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"below": 0.1}, {"above": None}, {"audit": 1.5}, {"epoch": 0}, {"patience": 3}]
+)
+def test_a_rule_that_foretells_nothing_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        make(stop=[{**DOOMED, **change}])
+
+
 # The plateau of the rate
 
 
@@ -163,6 +229,21 @@ def test_a_run_that_was_stopped_and_killed_before_it_could_say_so_trains_no_furt
     before = train(make_workload, sink, **changes)
     again = MemorySink(rows=sink.rows, checkpoints=sink.checkpoints)
     assert train(make_workload, again, **changes) == before
+
+
+def test_a_doomed_run_ends_and_an_audited_one_goes_to_its_end(make_workload: MakeWorkload) -> None:
+    rule = {"kind": "foretold", "metric": "loss", "above": 0.0, "epoch": 2}
+    stopped, audited = MemorySink(), MemorySink()
+    result = train(make_workload, stopped, stop=[{**rule, "audit": 0.0}])
+    assert (result.outcome, result.epoch) == ("stopped", 2)
+    assert stopped.progress is not None
+    assert stopped.progress.foretold is not None
+    assert not stopped.progress.foretold.is_audited
+    result = train(make_workload, audited, stop=[{**rule, "audit": 1.0}])
+    assert result.outcome == "completed"
+    assert audited.progress is not None
+    assert audited.progress.foretold is not None
+    assert audited.progress.foretold.is_audited
 
 
 def list_lr(sink: MemorySink) -> list[float]:

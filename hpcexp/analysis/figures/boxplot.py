@@ -34,7 +34,7 @@ SPREAD = 0.36
 MIN_LOG_SPAN = 10.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _AXES_HEIGHT = 3.2  # inches
-_MARKERS = {"beyond": "^", "diverged": "X"}
+_MARKERS = {"beyond": "^", "diverged": "X", "censored": "d"}
 _SIZES = {"beyond": 42.0, "diverged": 42.0}
 
 
@@ -51,14 +51,18 @@ def make_box_table(results: Results, metric: Metric) -> pd.DataFrame:
     """One row per planned run: what is drawn of it.
 
     `value` is final where `is_final`, infinite for a diverged run; otherwise it is the newest
-    value of a run that is still training; NaN where there is none to draw.
+    value of a run that is still training; NaN where there is none to draw. Where `is_censored`,
+    the run was stopped as a foretold failure, and the value is that at the stop.
     """
     runs = results.runs
     params = [name for name in runs if str(name).startswith("params.")]
     final = runs[f"final.{metric.name}"]
     so_far = runs[f"latest.{metric.name}"].where(runs["state"].isin(list(STILL_TRAINING)))
     return runs[["run", "group", *params, "rand_init", "state", "epoch"]].assign(
-        metric=metric.name, value=final.fillna(so_far), is_final=final.notna()
+        metric=metric.name,
+        value=final.fillna(so_far),
+        is_final=final.notna(),
+        is_censored=runs["is_censored"],
     )
 
 
@@ -126,6 +130,8 @@ def _describe_group(group: pd.DataFrame, metric: Metric) -> str:
     lines = [f"n = {group['is_final'].sum()}"]
     beyond = int((_is_beyond(group["value"].to_numpy(np.float64), metric.cap)).sum())
     lines += [f"{beyond} above {metric.cap:g}"] if beyond else []
+    censored = int(_find_censored(group).sum())
+    lines += [f"{censored} foretold"] if censored else []
     counts = group["state"].value_counts()
     named = [s for s in STATES if s not in FINISHED - {State.DIVERGED}]
     return "\n".join([*lines, *(f"{counts[s]} {s}" for s in named if counts.get(s, 0))])
@@ -161,6 +167,8 @@ def _explain(table: pd.DataFrame, metric: Metric) -> str:
         parts.append("cross: diverged, the worst of all ranks")
     if (values.notna() & ~is_final).any():
         parts.append("ring: so far, not part of the box")
+    if _find_censored(table).any():
+        parts.append("diamond: stopped as a foretold failure, the value at the stop")
     return "; ".join(parts) + "."
 
 
@@ -172,6 +180,13 @@ def _is_beyond(values: NDArray[np.float64], cap: float | None) -> NDArray[np.boo
     """Which values, (runs,), are numbers beyond the axis."""
     limit = math.inf if cap is None else cap
     return np.isfinite(values) & (values > limit)
+
+
+def _find_censored(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which runs were stopped as foretold failures; none in tables of what `eval` found."""
+    if "is_censored" not in table:
+        return np.zeros(len(table), bool)
+    return table["is_censored"].to_numpy(bool)
 
 
 def _draw_boxes(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, limits: Limits) -> None:
@@ -219,7 +234,12 @@ def _draw_points(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, cap: float |
     places = table["group"].cat.codes.to_numpy(np.int64)
     x = places + spread_points(table["rand_init"].to_numpy(np.int64))
     colours = np.array(style.choose_colours(axis))[places]
-    for gid, chosen in (("final", inside & is_final), ("so_far", inside & ~is_final)):
+    is_censored = _find_censored(table)
+    for gid, chosen in (
+        ("final", inside & is_final & ~is_censored),
+        ("censored", inside & is_final & is_censored),
+        ("so_far", inside & ~is_final),
+    ):
         _scatter(ax, x[chosen], values[chosen], colours[chosen], kind=gid)
     edge = ax.get_xaxis_transform()
     for gid, chosen in (("beyond", beyond), ("diverged", np.isinf(values))):
@@ -237,7 +257,7 @@ def _scatter(
     **options: Any,
 ) -> None:
     if len(x):
-        hollow = kind == "so_far"
+        hollow = kind in ("so_far", "censored")
         ax.scatter(
             x,
             y,

@@ -17,6 +17,7 @@ from hpcexp.launch.executor import (
 )
 from hpcexp.launch.slurm.commands import run_command
 from hpcexp.launch.slurm.hand_over import hand_over, settle, submit_held
+from hpcexp.launch.slurm.look import submit_look
 from hpcexp.launch.slurm.script import check_path, write_script
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
@@ -83,6 +84,10 @@ class SlurmExecutor(DetachedExecutor):
         """
         self.check(experiment.path.parent)
         return hand_over(experiment, run_names, resources, is_changed=is_changed)
+
+    def submit_look(self, experiment: ExperimentDir, resources: Resources) -> None:
+        """Have the next look taken by a job that waits for those that are in the queue."""
+        submit_look(experiment, resources)
 
 
 def cancel_jobs(job_ids: Sequence[str]) -> None:

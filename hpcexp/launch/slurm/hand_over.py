@@ -22,6 +22,7 @@ from hpcexp.launch.slurm.sbatch import (
     mark_submitted,
     submit,
 )
+from hpcexp.store.deciding import read_deciding
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import (
     Stage,
@@ -141,8 +142,13 @@ def _record(
 
 
 def mark_held(experiment: ExperimentDir) -> None:
-    """Let jobs know whether bundles are held: a file that they look for when they end."""
-    if any(s.stage == Stage.HELD for s in read_submissions(experiment)):
+    """Let jobs know whether bundles are held, or the look that follows them: by a file.
+
+    They look for it when they end.
+    """
+    deciding = read_deciding(experiment)
+    is_look_held = deciding is not None and deciding.job is not None and deciding.job.problem
+    if is_look_held or any(s.stage == Stage.HELD for s in read_submissions(experiment)):
         experiment.held_path.touch()
     else:
         experiment.held_path.unlink(missing_ok=True)

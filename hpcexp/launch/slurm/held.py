@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.slurm.hand_over import settle, submit_held
+from hpcexp.launch.slurm.look import submit_look
 from hpcexp.launch.submit import read_resources, submitting
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
@@ -41,7 +42,9 @@ def try_to_submit(experiment: ExperimentDir) -> str:
     try:
         with submitting(experiment):
             settle(experiment)
-            submitted = submit_held(experiment, read_resources(read_plan(experiment)))
+            resources = read_resources(read_plan(experiment))
+            submitted = submit_held(experiment, resources)
+            submit_look(experiment, resources)
     except (HpcexpError, OSError) as error:
         return f"what is held stays held: {error}"
     return f"submitted {sum(len(s.bundles) for s in submitted)} jobs that were held"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from pathlib import Path
 
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.slurm.commands import TIMED_OUT, Completed, run_command
@@ -66,21 +67,32 @@ def submit(experiment: ExperimentDir, submission: Submission, resources: Resourc
     path = experiment.script_path(submission.id)
     path.parent.mkdir(exist_ok=True)
     write_text(path, write_script(experiment, submission, resources))
-    for pause_s in (*BACK_OFF_S, None):
-        done = run_command("sbatch", "--parsable", str(path), timeout_s=SBATCH_TIMEOUT_S)
-        if done.is_ok and (array_id := _read_job_id(done.stdout)):
-            return mark_submitted(experiment, submitting, array_id)
-        if not _is_transient(done):
-            _raise_refusal(experiment, submitting, done)
-        if pause_s is None:
-            break
-        time.sleep(pause_s)
-        if array_id := find_array(submission.job_name):
-            return mark_submitted(experiment, submitting, array_id)
+    array_id, done = call_sbatch(path, job_name=submission.job_name)
+    if array_id:
+        return mark_submitted(experiment, submitting, array_id)
+    if not _is_transient(done):
+        _raise_refusal(experiment, submitting, done)
     raise UnknownOutcomeError(
         f"sbatch did not answer ({done.problem}): whether the jobs are in the queue is not known\n"
         f"when the cluster answers again: hpcexp resume {experiment.name}"
     )
+
+
+def call_sbatch(path: Path, *, job_name: str) -> tuple[str, Completed]:
+    """Hand a script over; returns the job's id, empty where there is none, and the last answer.
+
+    A controller that is away or busy is asked again, and first whether it has the job already.
+    """
+    for pause_s in (*BACK_OFF_S, None):
+        done = run_command("sbatch", "--parsable", str(path), timeout_s=SBATCH_TIMEOUT_S)
+        if done.is_ok and (job_id := _read_job_id(done.stdout)):
+            return job_id, done
+        if pause_s is None or not _is_transient(done):
+            break
+        time.sleep(pause_s)
+        if job_id := find_array(job_name):
+            return job_id, done
+    return "", done
 
 
 def mark_submitted(experiment: ExperimentDir, submission: Submission, array_id: str) -> Submission:

@@ -73,7 +73,7 @@ def write_script(experiment: ExperimentDir, submission: Submission, resources: R
     check_path(place.path)
     folder = place.submission_dir(submission.id)
     worker = make_python_command(place, "hpcexp.worker", str(place.path), submission.id)
-    log = f"{_spell_in_pattern(folder)}/job_%a.log"
+    log = f"{spell_in_pattern(folder)}/job_%a.log"
     parameters = to_submitit_parameters(resources, submission, log=log)
     # Last: a module that `setup` loads may set PYTHONPATH.
     if setup := [*resources.setup, *make_shell_lines(place)]:
@@ -103,7 +103,7 @@ def check_path(path: Path) -> None:
         )
 
 
-def _spell_in_pattern(folder: Path) -> str:
+def spell_in_pattern(folder: Path) -> str:
     """Of Slurm's patterns for file names, `%%` stands for a percent sign."""
     return str(folder).replace("%", "%%")
 
