@@ -16,19 +16,22 @@ from hpcexp.train.metric import Metric
 MAX_LINES = 6
 _WIDTH = 14
 _COLLAPSED = 0.99  # of the metric's cap
+_REST = "plots/statistics_pairs.csv has all"
 
 
-def describe_verdicts(findings: Findings) -> list[str]:
+def describe_verdicts(findings: Findings, *, rest: str = _REST) -> list[str]:
     """Verdicts first, then what else there is to see, then what stands in the way.
+
+    `rest` says where the pairs are of which there are too many to name them here.
 
     Each line begins with a word: supported, suggestive, equivalent, inconclusive, also, bimodal,
     unknown, warning.
     """
     said = [
-        *_describe_supported(findings),
-        *_describe_each(findings, Verdict.SUGGESTIVE),
-        *_describe_each(findings, Verdict.EQUIVALENT),
-        *_describe_each(findings, Verdict.INCONCLUSIVE),
+        *_describe_supported(findings, rest),
+        *_describe_each(findings, Verdict.SUGGESTIVE, rest),
+        *_describe_each(findings, Verdict.EQUIVALENT, rest),
+        *_describe_each(findings, Verdict.INCONCLUSIVE, rest),
         *(("also", text) for text in _list_asides(findings)),
         *(("bimodal", text) for text in _list_bimodal(findings)),
         *(("unknown", text) for text in _list_unknown(findings)),
@@ -67,7 +70,7 @@ def spell_p(p: float) -> str:
     return f"{p:.{digits}g}" if p < 0.995 else "1"
 
 
-def _describe_supported(findings: Findings) -> list[tuple[str, str]]:
+def _describe_supported(findings: Findings, rest: str) -> list[tuple[str, str]]:
     """Pairs with one worse group in one line: `16 and 32 are lower than 128`."""
     supported = [pair for pair in findings.pairs if pair.verdict is Verdict.SUPPORTED]
     together: dict[tuple[str, str], list[PairFinding]] = {}
@@ -78,19 +81,19 @@ def _describe_supported(findings: Findings) -> list[tuple[str, str]]:
         f"({_spell_family_p(findings, pairs)})"
         for (worse, begin), pairs in together.items()
     ]
-    return _cut("supported", lines)
+    return _cut("supported", lines, rest)
 
 
-def _describe_each(findings: Findings, verdict: Verdict) -> list[tuple[str, str]]:
+def _describe_each(findings: Findings, verdict: Verdict, rest: str) -> list[tuple[str, str]]:
     pairs = [pair for pair in findings.pairs if pair.verdict is verdict]
-    return _cut(str(verdict), [describe_pair(findings, pair) for pair in pairs])
+    return _cut(str(verdict), [describe_pair(findings, pair) for pair in pairs], rest)
 
 
-def _cut(word: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+def _cut(word: str, lines: Sequence[str], rest: str) -> list[tuple[str, str]]:
     shown = [(word, line) for line in lines[:MAX_LINES]]
     if len(lines) > MAX_LINES:
         more = len(lines) - MAX_LINES
-        shown.append((word, f"and {more} more: plots/statistics_pairs.csv has all"))
+        shown.append((word, f"and {more} more: {rest}"))
     return shown
 
 

@@ -25,6 +25,7 @@ from hpcexp.cli import (
     notebook,
     plot,
     replay,
+    report,
     reproduce,
     results,
 )
@@ -63,6 +64,7 @@ def app() -> None:
       hpcexp launch templates/quickstart.yaml             train
       hpcexp status                                       how far everything is
       hpcexp plot latest                                  boxplots, also while it trains
+      hpcexp report latest                                all of it as one HTML file
       hpcexp eval latest                                  look into the trained models
 
     An experiment is named by its path, by `latest`, or by part of its name.
@@ -79,6 +81,7 @@ for command in (
     control.cancel,
     extend.extend,
     plot.plot,
+    report.report,
     results.compare,
     results.import_results,
     eval_command.evaluate,
