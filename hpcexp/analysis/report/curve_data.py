@@ -107,12 +107,21 @@ def _collect_group(group: Curves) -> Data:
 
 def _take_quartiles(group: Curves) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Quartiles over the runs that got to each point, (points,) each; NaN where none did."""
-    shape = group.values.shape[1]
-    low, high = np.full(shape, np.nan), np.full(shape, np.nan)
-    reached = ~np.isnan(group.values).all(axis=0) if len(group.values) else np.zeros(shape, bool)
-    if reached.any():
-        low[reached], high[reached] = np.nanquantile(group.values[:, reached], (0.25, 0.75), axis=0)
-    return low, high
+    ordered = np.sort(group.values, axis=0)  # NaN last
+    counts = (~np.isnan(ordered)).sum(axis=0)
+    low, high = (_take_ranked(ordered, share * (counts - 1)) for share in (0.25, 0.75))
+    return np.where(counts > 0, low, np.nan), np.where(counts > 0, high, np.nan)
+
+
+def _take_ranked(ordered: NDArray[np.float64], rank: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values, (points,), of a rank in each column, linear between ranks."""
+    if not len(ordered):
+        return np.full(ordered.shape[1], np.nan)
+    points = np.arange(ordered.shape[1])
+    below = np.maximum(np.floor(rank), 0).astype(np.int64)
+    above = np.maximum(np.ceil(rank), 0).astype(np.int64)
+    low, high = ordered[below, points], ordered[above, points]
+    return np.asarray(low + (high - low) * (rank - below), np.float64)
 
 
 def _collect_runs(curves: Curves, step: int, results: Results) -> list[Data]:
