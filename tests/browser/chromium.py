@@ -8,6 +8,7 @@ https://chromedevtools.github.io/devtools-protocol/
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -221,15 +222,22 @@ def start_chromium(profile_dir: Path) -> Iterator[Browser]:
     to_us, from_browser = os.pipe()
     # As root Chromium has no sandbox; what it opens here is our own page.
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    # A shell gives the pipes the numbers 3 and 4, which Chromium expects.
+    ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (to_browser, from_browser)]
+
+    def give_ends() -> None:
+        for number, end in enumerate(ends, start=3):
+            os.dup2(end, number)
+
     process = subprocess.Popen(
-        ["/bin/sh", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "sh",
-         program, *FLAGS, *sandbox, f"--user-data-dir={profile_dir}", "about:blank"],
-        pass_fds=(to_browser, from_browser),
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    os.close(to_browser)
-    os.close(from_browser)
+        [program, *FLAGS, *sandbox, f"--user-data-dir={profile_dir}", "about:blank"],
+        pass_fds=(3, 4),
+        preexec_fn=give_ends,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for end in (to_browser, from_browser, *ends):
+        os.close(end)
     browser = Browser(process, from_us, to_us)
     try:
         yield browser

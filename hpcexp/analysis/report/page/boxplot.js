@@ -107,7 +107,7 @@ function drawMark(kind, x, y, size) {
   return make("circle", { cx: x, cy: y, r: size });
 }
 
-function tellPoint(host, points, point, { speak = false } = {}) {
+function tellPoint(host, points, point, options) {
   for (const other of points) {
     other.mark.classList.toggle("chosen", other === point);
     other.mark.classList.toggle("same-seed", other !== point && DATA.runs.seed[other.run] === DATA.runs.seed[point.run]);
@@ -115,8 +115,7 @@ function tellPoint(host, points, point, { speak = false } = {}) {
   const so = point.kind === "so-far" ? " so far" : "";
   const lines = [...describeRun(point.run), `${point.title}: ${spell(point.value)}${so}`,
     `${DATA.runs.state[point.run].replaceAll("_", " ")}, epoch ${DATA.runs.epoch[point.run]}`];
-  const [x, y] = toScreen(host, point);
-  showTip(lines, x, y, { speak });
+  showTip(lines, () => toScreen(host, point), options);
 }
 
 function clearPoints(points) {
@@ -149,7 +148,7 @@ function followKeys(host, getPoints, current) {
     event.preventDefault();
     here = next;
     points[here].mark.scrollIntoView({ block: "nearest", inline: "nearest" });
-    tellPoint(host, points, points[here], { speak: true });
+    tellPoint(host, points, points[here], { byKeys: true });
   });
   host.addEventListener("focus", () => { here = Math.min(here, getPoints().length - 1); });
   host.addEventListener("blur", () => clearPoints(getPoints()));

@@ -226,7 +226,7 @@ function tellSeries(state, { one, at }, event) {
   const value = `${spell(one.values[at])} at epoch ${spell(one.epoch[at])}`;
   const first = one.kind === "run" ? describeRun(one.run) : [`median of group ${DATA.axis.labels[one.group]}`];
   const end = one.diverged ? ["diverged"] : [];
-  showTip([...first, value, ...end], event.clientX, event.clientY);
+  showTip([...first, value, ...end], () => [event.clientX, event.clientY]);
 }
 
 function followCurvePointer(host, state, draw) {
@@ -308,6 +308,6 @@ function tellCursor(host, state) {
   const medians = state.series.filter(one => one.kind === "median");
   const lines = medians.slice(0, MAX_LINES_TOLD).map(one => `${DATA.axis.labels[one.group]}: ${spell(one.values[cursor])}`);
   if (medians.length > MAX_LINES_TOLD) lines.push(`and ${medians.length - MAX_LINES_TOLD} more groups`);
-  const [sx, sy] = toScreen(host, { x, y: CURVE.top });
-  showTip([`epoch ${spell(curve.epoch[cursor])}, medians`, ...lines], sx, sy, { speak: true });
+  const at = () => toScreen(host, { x, y: CURVE.top });
+  showTip([`epoch ${spell(curve.epoch[cursor])}, medians`, ...lines], at, { byKeys: true });
 }

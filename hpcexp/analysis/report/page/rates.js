@@ -10,7 +10,7 @@ function setUpRates() {
   host.addEventListener("pointermove", event => {
     const { x } = toPicture(host, event);
     const near = shown.find(one => Math.abs(one.x - x) < one.half);
-    if (near) showTip(near.lines, event.clientX, event.clientY);
+    if (near) showTip(near.lines, () => [event.clientX, event.clientY]);
     else hideTip();
   });
   host.addEventListener("pointerleave", hideTip);

@@ -3,7 +3,11 @@
 const tip = document.getElementById("tip");
 const spoken = document.getElementById("spoken");
 
-function showTip(lines, x, y, { speak = false } = {}) {
+let follow = null;
+
+// `at` gives the place in the window. What the keyboard has reached moves with the page; what the
+// pointer left behind goes when the page does.
+function showTip(lines, at, { byKeys = false } = {}) {
   tip.replaceChildren(...lines.map((line, number) => {
     const row = document.createElement("div");
     row.textContent = line;
@@ -11,20 +15,26 @@ function showTip(lines, x, y, { speak = false } = {}) {
     return row;
   }));
   tip.hidden = false;
+  placeTip(at());
+  follow = byKeys ? at : null;
+  if (byKeys) spoken.textContent = lines.join(", ");
+}
+
+function placeTip([x, y]) {
   const box = tip.getBoundingClientRect();
   const left = x + 14 + box.width > innerWidth ? x - 14 - box.width : x + 14;
   const top = y + 14 + box.height > innerHeight ? y - 14 - box.height : y + 14;
   tip.style.left = `${Math.max(4, left)}px`;
   tip.style.top = `${Math.max(4, top)}px`;
-  if (speak) spoken.textContent = lines.join(", ");
 }
 
 function hideTip() {
   tip.hidden = true;
+  follow = null;
 }
 
 document.addEventListener("keydown", event => { if (event.key === "Escape") hideTip(); });
-document.addEventListener("scroll", hideTip, { passive: true });
+document.addEventListener("scroll", () => follow ? placeTip(follow()) : hideTip(), { passive: true, capture: true });
 
 function describeRun(index) {
   const runs = DATA.runs;
