@@ -13,9 +13,9 @@ NUM_EPOCHS = 100
 NUM_COURSES = 20
 
 
-def build_large(experiments_dir: Path) -> ExperimentDir:
-    """Ten groups of 100 runs; the last course diverges."""
-    plan = make_plan({"batch_size": [2**i for i in range(10)]}, rand_inits=100)
+def build_large(experiments_dir: Path, *, num_runs: int = 1000) -> ExperimentDir:
+    """Ten groups of equally many runs; the last course diverges."""
+    plan = make_plan({"batch_size": [2**i for i in range(10)]}, rand_inits=num_runs // 10)
     experiment = create_experiment(experiments_dir, plan, sources=[], provenance=PROVENANCE)
     fates = [Fate(mse=0.05 * (i + 1), loss=0.01 * (i + 1)) for i in range(NUM_COURSES)]
     fates[-1] = Fate(state=State.DIVERGED, epoch=30, reason="loss is NaN")

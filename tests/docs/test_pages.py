@@ -129,3 +129,13 @@ def test_the_recipes_work_one_after_the_other(place: Path) -> None:
     said = run_snippet(Snippet("python", script), directory=place)
     assert said.startswith("[2, 2] 2 4 4 ")
     assert (place / "mine.pdf").is_file()
+
+
+def test_the_commands_of_the_report_page_write_what_the_page_says(place: Path) -> None:
+    page = DOCS_DIR / "report.md"
+    said = [run_snippet(snippet, directory=place) for snippet in read_snippets(page)]
+    assert len(said) == 2
+    (path,) = (place / "experiments").glob("*_quickstart/plots/report.html")
+    headings = re.findall(r"<h2>(.*?)</h2>", path.read_text())
+    assert headings[:2] == ["What the runs support", "Results"]
+    assert (place / "quickstart.html").stat().st_size > 50_000

@@ -19,8 +19,13 @@ def find_unit(name: str) -> str:
     return UNITS.get(name, "")
 
 
+def add_unit(title: str, name: str) -> str:
+    """`linear projection MSE (validation) [share of variance]`."""
+    unit = find_unit(name).replace(" ", "\N{NO-BREAK SPACE}")  # never torn between two lines
+    return f"{title} [{unit}]" if unit else title
+
+
 def name_axis(title: str, name: str) -> str:
     """`linear projection MSE [share of variance]`: the title above says the rest."""
-    unit, plain = find_unit(name), title.removesuffix(" (validation)").removesuffix(", unweighted")
-    unbroken = unit.replace(" ", "\N{NO-BREAK SPACE}")  # never torn between two lines
-    return f"{plain} [{unbroken}]" if unit else plain
+    plain = title.removesuffix(" (validation)").removesuffix(", unweighted")
+    return add_unit(plain, name)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hpcexp.analysis.figures.boxplot import choose_limits, make_box_table, spread_points
+from hpcexp.analysis.figures.units import add_unit
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.losses import describe_loss, is_loss
 from hpcexp.analysis.report.numbers import shorten, shorten_all
@@ -55,6 +56,7 @@ def _collect_one(results: Results, metric: Metric) -> Data | None:
     return {
         "name": metric.name,
         "title": metric.title,
+        "axis": add_unit(metric.title, metric.name),
         "cap": metric.cap,
         "threshold": metric.success_below,
         "log": limits.is_log,

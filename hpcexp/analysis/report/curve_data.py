@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hpcexp.analysis.curves import Curves, average_curves, choose_window, take_median
 from hpcexp.analysis.figures.curves import MAX_GROUPS_WITH_RUNS
+from hpcexp.analysis.figures.units import add_unit
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.losses import TOTAL_LOSS, describe_loss, is_loss
 from hpcexp.analysis.report.numbers import shorten_all
@@ -75,6 +76,7 @@ def _collect(curves: Curves, runs: Sequence[Data], step: int, results: Results) 
     groups = [curves.select(name) for name in axis.names]
     return {
         "title": _name(curves, results),
+        "axis": add_unit(_name(curves, results), curves.metric),
         "cap": metric.cap if is_primary else None,
         "threshold": metric.success_below if is_primary else None,
         "log": not is_primary and is_loss(curves.metric),

@@ -26,11 +26,11 @@ function drawBoxplot(host, box, log) {
   const groups = DATA.axis.labels.map((_, group) => summariseGroup(box, values, group, high));
   const isJudged = box.threshold !== null && box.threshold > low && box.threshold < high;
   const margins = { left: BOX.left, right: isJudged ? THRESHOLD_WIDTH : BOX.right };
-  const layout = layOutGroups(host, margins, box.title, groups.map(group => group.notes));
+  const layout = layOutGroups(host, margins, box.axis, groups.map(group => group.notes));
   const bottom = BOX.top + BOX.height;
   const svg = makeCanvas(host, layout.width, bottom + layout.below + 26, describeBoxplot(box));
   const y = makeScale(low, high, bottom, BOX.top, log);
-  drawValueAxis(svg, y, { ...layout, top: BOX.top, title: box.title, log });
+  drawValueAxis(svg, y, { ...layout, top: BOX.top, title: box.axis, log });
   if (isJudged) drawThreshold(svg, svg, y(box.threshold), layout.left, layout.right, box.threshold);
   groups.forEach((group, i) => drawBox(svg, group.quantiles, i, layout, y));
   drawGroupLabels(svg, layout, bottom);

@@ -73,7 +73,7 @@ function drawCurves(host, state, inputs) {
   const y = makeScale(ys[0], ys[1], bottom, CURVE.top, log);
   state.scales = { x, y, right, bottom, log };
   const svg = makeCanvas(host, width, bottom + CURVE.below, describeCurves(state));
-  drawValueAxis(svg, y, { ...CURVE, right, title: curve.title, log, count: 7 });
+  drawValueAxis(svg, y, { ...CURVE, right, title: curve.axis, log, count: 7 });
   drawEpochAxis(svg, x, bottom, right, curve.window);
   svg.append(make("clipPath", { id: "inside" },
     make("rect", { x: CURVE.left, y: CURVE.top - 1, width: right - CURVE.left, height: CURVE.height + 2 })));
