@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	>/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help demo test check test-cluster test-nightly lock bench clean
+.PHONY: help demo test check test-cluster test-browser test-nightly lock bench clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,7 @@ demo: $(VENV)/.installed  ## Install, train the quickstart on this machine, and 
 
 test: check  ## Everything: style, types, layers, and all tests, the cluster's included
 	.ci/install-slurm
+	.ci/install-chromium
 	$(BIN)/python -m pytest -m "not slurm and not slow and not nightly" -n $(WORKERS)
 	$(BIN)/python -m pytest -m "slurm and not slow"
 
@@ -35,6 +36,10 @@ check: $(VENV)/.installed-dev  ## Style, types and layers, as pre-commit runs th
 test-cluster: $(VENV)/.installed-dev  ## Install Debian's Slurm here (as root), and run the cluster tests
 	.ci/install-slurm --yes
 	$(BIN)/python -m pytest -m "slurm and not slow"
+
+test-browser: $(VENV)/.installed-dev  ## Install Debian's Chromium here (as root), and run the tests of the report in it
+	.ci/install-chromium --yes
+	$(BIN)/python -m pytest -m browser
 
 test-nightly: $(VENV)/.installed-dev  ## Launch every template with its smoke profile (minutes)
 	$(BIN)/python -m pytest -m nightly tests/templates

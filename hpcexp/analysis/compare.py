@@ -14,7 +14,8 @@ import pandas as pd
 from hpcexp.analysis.design import MORE_VARIED
 from hpcexp.analysis.families import Family
 from hpcexp.analysis.figures.boxplot import draw_boxplots
-from hpcexp.analysis.figures.drawing import save_drawing
+from hpcexp.analysis.figures.drawing import collect_text, save_drawing
+from hpcexp.analysis.figures.fonts import using_fonts_for
 from hpcexp.analysis.findings import Findings, find_out
 from hpcexp.analysis.findings_files import save_findings
 from hpcexp.analysis.frames import Results, load
@@ -86,8 +87,9 @@ def compare_experiments(
     written = [directory / "settings.csv"]
     write_text(written[0], differences.to_csv(index=False))
     written += save_findings(findings, directory)
-    for drawing in itertools.islice(draw_boxplots(joint), 1):
-        written += save_drawing(drawing, plots_dir=directory)
+    with using_fonts_for(collect_text(joint.plan, joint.group_axis)):
+        for drawing in itertools.islice(draw_boxplots(joint), 1):
+            written += save_drawing(drawing, plots_dir=directory)
     return Comparison(labels, differences, joint, findings, tuple(written))
 
 

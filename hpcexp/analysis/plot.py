@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpcexp.analysis.describe import describe_states
 from hpcexp.analysis.figures import FIGURES
-from hpcexp.analysis.figures.drawing import save_drawing
+from hpcexp.analysis.figures.drawing import collect_text, save_drawing
+from hpcexp.analysis.figures.fonts import using_fonts_for
+from hpcexp.analysis.figures.media import SCREEN, Medium
 from hpcexp.analysis.findings import Findings, find_out
 from hpcexp.analysis.findings_files import save_findings
 from hpcexp.analysis.frames import Results, load
@@ -20,7 +21,8 @@ from hpcexp.store.layout import ExperimentDir
 
 @dataclass(frozen=True)
 class PlotReport:
-    """What was drawn of what; `written` is in the order of writing: PDF, PNG, CSV of each.
+    """What was drawn of what; `written` is in the order of writing: PDF, PNG, CSV of each,
+    in `directory`.
 
     `tables` are the statistics, as JSON and as CSV of groups and of pairs.
     """
@@ -30,15 +32,18 @@ class PlotReport:
     findings: Findings
     tables: tuple[Path, ...]
     written: tuple[Path, ...]
+    directory: Path
 
 
 def plot_experiment(
     experiment: ExperimentDir,
     *,
     figures: Sequence[str] | None = None,
+    medium: Medium = SCREEN,
     on_numbers: Callable[[Results, Summary, Findings], None] = lambda *_: None,
 ) -> PlotReport:
-    """Draw what has been recorded so far; `figures` are names in FIGURES, all by default.
+    """Draw what has been recorded so far; `figures` are names in FIGURES, all by default,
+    `medium` what they are for.
 
     `on_numbers` is called before the drawing, which takes longer than the numbers do. What
     has no data yet is not drawn. Raises UsageError for an unknown figure, HpcexpError
@@ -54,19 +59,25 @@ def plot_experiment(
         )
     findings = find_out(results)
     on_numbers(results, summary, findings)
+    directory = results.experiment.plots_dir / medium.folder
     tables = save_findings(findings, results.experiment.plots_dir)
-    return PlotReport(results, summary, findings, tables, tuple(_draw(results, chosen)))
+    return PlotReport(
+        results,
+        summary,
+        findings,
+        tables,
+        tuple(_draw(results, chosen, medium, directory)),
+        directory,
+    )
 
 
-def _draw(results: Results, names: Sequence[str]) -> list[Path]:
-    with warnings.catch_warnings():
-        # A script that the font lacks is drawn as boxes: no reason to fill a terminal.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+def _draw(results: Results, names: Sequence[str], medium: Medium, directory: Path) -> list[Path]:
+    with using_fonts_for(collect_text(results.plan, results.group_axis)):
         return [
             path
             for name in names
-            for drawing in FIGURES[name](results)
-            for path in save_drawing(drawing, plots_dir=results.experiment.plots_dir)
+            for drawing in FIGURES[name](results, medium=medium)
+            for path in save_drawing(drawing, plots_dir=directory)
         ]
 
 

@@ -18,20 +18,23 @@ from hpcexp.train.metric import Metric
 MAX_LINES = 6
 _WIDTH = 14
 _COLLAPSED = 0.99  # of the metric's cap
+_REST = "plots/statistics_pairs.csv has all"
 
 
-def describe_verdicts(findings: Findings) -> list[str]:
+def describe_verdicts(findings: Findings, *, rest: str = _REST) -> list[str]:
     """Verdicts first, then what else there is to see, then what stands in the way.
+
+    `rest` says where the pairs are of which there are too many to name them here.
 
     Each line begins with a word: looks, supported, suggestive, equivalent, inconclusive, also,
     foretold, bimodal, unknown, warning.
     """
     said = [
         *(("looks", text) for text in describe_looks(findings.deciding)),
-        *_describe_supported(findings),
-        *_describe_each(findings, Verdict.SUGGESTIVE),
-        *_describe_each(findings, Verdict.EQUIVALENT),
-        *_describe_each(findings, Verdict.INCONCLUSIVE),
+        *_describe_supported(findings, rest),
+        *_describe_each(findings, Verdict.SUGGESTIVE, rest),
+        *_describe_each(findings, Verdict.EQUIVALENT, rest),
+        *_describe_each(findings, Verdict.INCONCLUSIVE, rest),
         *(("also", text) for text in _list_asides(findings)),
         *(("foretold", text) for text in describe_stopping(findings.stopping)),
         *(("bimodal", text) for text in _list_bimodal(findings)),
@@ -64,11 +67,11 @@ def describe_pair(findings: Findings, pair: PairFinding) -> str:
     return f"{first} against {second} (p = {spell_p(pair.p)}){_describe_sizes(pair.sample_sizes)}"
 
 
-def _describe_supported(findings: Findings) -> list[tuple[str, str]]:
+def _describe_supported(findings: Findings, rest: str) -> list[tuple[str, str]]:
     """Pairs with one worse group in one line: `16 and 32 are lower than 128`."""
     supported = [pair for pair in findings.pairs if pair.verdict is Verdict.SUPPORTED]
     if findings.deciding is not None:  # each was decided at a look of its own
-        return _cut("supported", [describe_pair(findings, pair) for pair in supported])
+        return _cut("supported", [describe_pair(findings, pair) for pair in supported], rest)
     together: dict[tuple[str, str], list[PairFinding]] = {}
     for pair in supported:
         together.setdefault((pair.worse, _begin(pair)), []).append(pair)
@@ -77,19 +80,19 @@ def _describe_supported(findings: Findings) -> list[tuple[str, str]]:
         f"({_spell_family_p(findings, pairs)})"
         for (worse, begin), pairs in together.items()
     ]
-    return _cut("supported", lines)
+    return _cut("supported", lines, rest)
 
 
-def _describe_each(findings: Findings, verdict: Verdict) -> list[tuple[str, str]]:
+def _describe_each(findings: Findings, verdict: Verdict, rest: str) -> list[tuple[str, str]]:
     pairs = [pair for pair in findings.pairs if pair.verdict is verdict]
-    return _cut(str(verdict), [describe_pair(findings, pair) for pair in pairs])
+    return _cut(str(verdict), [describe_pair(findings, pair) for pair in pairs], rest)
 
 
-def _cut(word: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+def _cut(word: str, lines: Sequence[str], rest: str) -> list[tuple[str, str]]:
     shown = [(word, line) for line in lines[:MAX_LINES]]
     if len(lines) > MAX_LINES:
         more = len(lines) - MAX_LINES
-        shown.append((word, f"and {more} more: plots/statistics_pairs.csv has all"))
+        shown.append((word, f"and {more} more: {rest}"))
     return shown
 
 

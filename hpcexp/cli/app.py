@@ -29,6 +29,7 @@ from hpcexp.cli import (
     notebook,
     plot,
     replay,
+    report,
     reproduce,
     results,
 )
@@ -67,6 +68,7 @@ def app() -> None:
       hpcexp launch templates/quickstart.yaml             train
       hpcexp status                                       how far everything is
       hpcexp plot latest                                  boxplots, also while it trains
+      hpcexp report latest                                all of it as one HTML file
       hpcexp eval latest                                  look into the trained models
 
     An experiment is named by its path, by `latest`, or by part of its name.
@@ -85,6 +87,7 @@ for command in (
     look.look,
     plot.plot,
     foretell.foretell,
+    report.report,
     results.compare,
     results.import_results,
     history.history,

@@ -206,8 +206,10 @@ def _finish(report: EvalReport, *, as_json: bool) -> None:
 
 
 def _save_table(report: EvalReport, kind: str) -> pd.DataFrame:
-    from hpcexp.analysis.figures.drawing import save_drawing
+    from hpcexp.analysis.figures.drawing import collect_text, save_drawing
+    from hpcexp.analysis.figures.fonts import using_fonts_for
     from hpcexp.analysis.figures.inspection import draw_eval
+    from hpcexp.analysis.groups import make_group_axis
     from hpcexp.analysis.inspection import make_eval_table, read_earlier
     from hpcexp.store.files import write_text
     from hpcexp.store.locks import locked
@@ -220,11 +222,12 @@ def _save_table(report: EvalReport, kind: str) -> pd.DataFrame:
             earlier = {}
             click.echo(f"! {error}; it is made anew, with the runs of this call", err=True)
         table = make_eval_table(report, kind, earlier=earlier)
-        drawing = draw_eval(report, table, kind=kind)
-        if drawing is None:
-            write_text(path, table.to_csv(index=False))
-        else:
-            save_drawing(drawing, plots_dir=report.directory.path)
+        with using_fonts_for(collect_text(report.plan, make_group_axis(report.plan.groups))):
+            drawing = draw_eval(report, table, kind=kind)
+            if drawing is None:
+                write_text(path, table.to_csv(index=False))
+            else:
+                save_drawing(drawing, plots_dir=report.directory.path)
     return table
 
 

@@ -26,12 +26,20 @@ if TYPE_CHECKING:
 @click.option(
     "--figure", "figures", metavar="NAME", multiple=True, help="Only this figure. Repeatable."
 )
+@click.option(
+    "--for",
+    "medium",
+    type=click.Choice(["screen", "paper", "slides"]),
+    default="screen",
+    help="Sizes: as wide as labels need, columns of 3.5 and 7.16 inches, or 16 to 9.",
+)
 @json_option
 @experiments_dir_option
 def plot(
     *,
     experiment_name: str,
     figures: tuple[str, ...],
+    medium: str,
     as_json: bool,
     experiments_dir: Path | None,
 ) -> None:
@@ -41,9 +49,12 @@ def plot(
     to plots/ in the experiment's directory, as PDF and PNG,
     with the table beside each as CSV; the statistics go there too, as statistics.json,
     statistics_groups.csv and statistics_pairs.csv. docs/statistics.md explains the words.
+    With --for paper and --for slides they go to plots/paper/ and plots/slides/, and what a figure
+    has no room to explain is a caption beside it, as .txt.
     An archive is read in place; its files go to NAME.plots/ beside it.
     """
     from hpcexp.analysis.describe import describe, describe_written
+    from hpcexp.analysis.figures.media import MEDIA
     from hpcexp.analysis.findings_files import findings_to_json
     from hpcexp.analysis.plot import plot_experiment
 
@@ -53,13 +64,15 @@ def plot(
         if not as_json:
             click.echo(f"{describe(results, summary, findings)}\n")
 
-    report = plot_experiment(experiment, figures=figures or None, on_numbers=show)
+    report = plot_experiment(
+        experiment, figures=figures or None, medium=MEDIA[medium], on_numbers=show
+    )
     if as_json:
         files = [str(path) for path in (*report.written, *report.tables)]
         statistics = findings_to_json(report.findings)
         print_json({"experiment": str(experiment.place), "files": files, "statistics": statistics})
         return
-    click.echo(f"{describe_written(report.written)}\nin {experiment.plots_dir}/")
+    click.echo(f"{describe_written(report.written)}\nin {report.directory}/")
 
 
 @click.command()

@@ -21,7 +21,7 @@
     forensics.pt           what `hpcexp replay` runs that step again from
     inspection/            what the run showed of itself while it trained
   notes/                   what people wrote about the experiment, a file each
-  plots/                   figures, and the table beside each
+  plots/                   figures, and the table beside each; report.html
   eval/last/               what `hpcexp eval` found in the last (best, ...) parameters
     encoder.csv            a row for each run; encoder.pdf and encoder.png draw it
     decoder/rnn_width=48_rand_1_grid.png
@@ -332,6 +332,11 @@ class ExperimentDir:
         if self.archive is not None:
             return self.archive.with_name(f"{self.name}.plots")
         return self.path / "plots"
+
+    @property
+    def report_path(self) -> Path:
+        """The report: one HTML file, among the figures."""
+        return self.plots_dir / "report.html"
 
     @property
     def notes_dir(self) -> Path:

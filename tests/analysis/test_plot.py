@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from hpcexp.analysis.figures import FIGURES
+from hpcexp.analysis.figures.fonts import find_uncovered
 from hpcexp.analysis.plot import plot_experiment
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.layout import ExperimentDir
@@ -131,5 +132,9 @@ def test_drawing_touches_no_global_state_and_imports_neither_pyplot_nor_torch() 
 
 
 def test_a_question_in_another_script_is_drawn_without_a_warning(tmp_path: Path) -> None:
-    experiment = build_experiment(tmp_path, {}, rand_inits=1, question="小さいバッチは良いか")
+    question = "小さいバッチは良いか"
+    experiment = build_experiment(tmp_path, {}, rand_inits=1, question=question)
     assert plot_experiment(experiment, figures=["success_rate"]).written
+    fonts = (experiment.plots_dir / "success_rate.pdf").read_bytes().count(b"/FontFile2")
+    if not find_uncovered(question):
+        assert fonts >= 2  # no boxes: fonts of this system that have these letters

@@ -47,6 +47,7 @@ def find_heavy(hpcexp: CommandLine, *arguments: str, extra: str = "") -> list[st
         ("status",),
         ("list", "--where", "lr=1", "--tag", "paper"),
         ("notebook", "--help"),
+        ("report", "--help"),
     ],
     ids=" ".join,
 )

@@ -179,3 +179,13 @@ def test_every_template_of_the_multitask_page_is_there() -> None:
     named = set(re.findall(r"`(\w+)`", table))
     there = {p.stem for p in (PROJECT_DIR / "templates" / "multitask").glob("*.yaml")}
     assert named == there
+
+
+def test_the_commands_of_the_report_page_write_what_the_page_says(place: Path) -> None:
+    page = DOCS_DIR / "report.md"
+    said = [run_snippet(snippet, directory=place) for snippet in read_snippets(page)]
+    assert len(said) == 2
+    (path,) = (place / "experiments").glob("*_quickstart/plots/report.html")
+    headings = re.findall(r"<h2>(.*?)</h2>", path.read_text())
+    assert headings[:2] == ["What the runs support", "Results"]
+    assert (place / "quickstart.html").stat().st_size > 50_000

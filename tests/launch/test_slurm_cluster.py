@@ -141,6 +141,19 @@ def assert_script_is_what_the_dry_run_said(experiment: ExperimentDir, dry_run: s
     assert [line for line in lines if line not in expected] == []
 
 
+def test_the_report_has_the_hours_that_slurm_counted(hpcexp: CommandLine) -> None:
+    hpcexp("launch", hpcexp.write_template("small.yaml"), "--slurm")
+    hpcexp.cluster.wait_until_idle(timeout_s=DEADLINE_S)
+    submission = read_submissions(hpcexp.newest())[0]
+    wait_for_accounting(hpcexp.cluster, submission.job_name)
+    hpcexp("report", "small")
+    page = hpcexp.newest().report_path.read_text()
+    counted = re.search(r"<dd>0.0 GPU-hours, ([\d.]+) core-hours in (\d+) starts of jobs", page)
+    assert counted is not None
+    assert counted[2] == "2"
+    assert "no node of the cluster measures it" in page  # energy: known to nobody, and said
+
+
 def test_one_run_fails_and_the_others_finish(hpcexp: CommandLine) -> None:
     """A hidden state of ten million units does not fit into any memory."""
     template = hpcexp.write_template("memory.yaml", widths="[4, 10000000]", rand_inits=1)

@@ -1,20 +1,32 @@
 """One file per figure. A new one is a function in a file, and a line in `FIGURES`.
 
-A figure function takes the results and yields drawings: none where there is nothing to
-draw yet. The functions that draw take axes and return them, for use in a notebook.
+A figure function takes the results and the medium that it draws for, and yields drawings: none
+where there is nothing to draw yet. The functions that draw take axes and return them, for use in
+a notebook.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
 from hpcexp.analysis.figures.boxplot import draw_boxplots
 from hpcexp.analysis.figures.curves import draw_loss_curves, draw_metric_curves
 from hpcexp.analysis.figures.drawing import Drawing
+from hpcexp.analysis.figures.media import SCREEN, Medium
 from hpcexp.analysis.figures.success_rate import draw_success_rates
 from hpcexp.analysis.frames import Results
 
-FIGURES: dict[str, Callable[[Results], Iterable[Drawing]]] = {
+
+class Figure(Protocol):
+    """What draws one kind of figure."""
+
+    def __call__(self, results: Results, *, medium: Medium = SCREEN) -> Iterable[Drawing]:
+        """Drawings of the results for a medium."""
+        ...
+
+
+FIGURES: dict[str, Figure] = {
     "boxplots": draw_boxplots,
     "success_rate": draw_success_rates,
     "metric_curves": draw_metric_curves,

@@ -13,15 +13,16 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from hpcexp.analysis.figures import style
-from hpcexp.analysis.figures.drawing import Drawing
+from hpcexp.analysis.figures.drawing import Drawing, make_drawing
+from hpcexp.analysis.figures.media import SCREEN, Medium
 from hpcexp.analysis.figures.page import (
     NORMAL,
     RIGHT,
     THRESHOLD_WIDTH,
     as_plain_text,
-    finish_page,
     make_figure,
 )
+from hpcexp.analysis.figures.units import name_axis
 from hpcexp.analysis.frames import STILL_TRAINING, Results
 from hpcexp.analysis.groups import GroupAxis
 from hpcexp.analysis.losses import describe_loss, is_loss
@@ -38,13 +39,13 @@ _MARKERS = {"beyond": "^", "diverged": "X", "censored": "d"}
 _SIZES = {"beyond": 42.0, "diverged": 42.0}
 
 
-def draw_boxplots(results: Results) -> Iterator[Drawing]:
+def draw_boxplots(results: Results, *, medium: Medium = SCREEN) -> Iterator[Drawing]:
     """A figure for the primary metric, and one for each loss of the validation set."""
-    yield from _draw_one(results, results.metric, stem=results.metric.name)
+    yield from _draw_one(results, results.metric, stem=results.metric.name, medium=medium)
     for name in _list_final_metrics(results.runs):
         if is_loss(name):
             metric = Metric(name, title=f"{describe_loss(name)} (validation)")
-            yield from _draw_one(results, metric, stem=f"final_{name}")
+            yield from _draw_one(results, metric, stem=f"final_{name}", medium=medium)
 
 
 def make_box_table(results: Results, metric: Metric) -> pd.DataFrame:
@@ -84,7 +85,7 @@ def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metr
     _draw_points(ax, table, axis=axis, cap=metric.cap)
     if metric.success_below is not None:
         style.draw_threshold(ax, metric.success_below)
-    ax.set_ylabel(as_plain_text(metric.title), fontsize=NORMAL)
+    ax.set_ylabel(as_plain_text(name_axis(metric.title, metric.name)), fontsize=NORMAL)
     return style.label_groups(ax, axis, notes=describe_groups(table, axis=axis, metric=metric))
 
 
@@ -137,7 +138,7 @@ def _describe_group(group: pd.DataFrame, metric: Metric) -> str:
     return "\n".join([*lines, *(f"{counts[s]} {s}" for s in named if counts.get(s, 0))])
 
 
-def _draw_one(results: Results, metric: Metric, *, stem: str) -> Iterator[Drawing]:
+def _draw_one(results: Results, metric: Metric, *, stem: str, medium: Medium) -> Iterator[Drawing]:
     table = make_box_table(results, metric)
     if not np.isfinite(table["value"]).any():
         return
@@ -147,12 +148,12 @@ def _draw_one(results: Results, metric: Metric, *, stem: str) -> Iterator[Drawin
         axes_width=style.choose_axes_width(axis, notes),
         axes_height=_AXES_HEIGHT,
         right=RIGHT if metric.success_below is None else RIGHT + THRESHOLD_WIDTH,
+        medium=medium,
     )
     draw_boxplot(ax, table, axis=axis, metric=metric)
     style.set_title(ax, f"final {metric.title}, {table['is_final'].sum()} of {len(table)} runs")
-    footnote = f"{results.experiment.name}. {_explain(table, metric)}"
-    finish_page(figure, headline=results.plan.question, footnote=footnote)
-    yield Drawing(stem, figure, table)
+    explanation = _explain(table, metric)
+    yield make_drawing(stem, figure, table, results=results, explanation=explanation, medium=medium)
 
 
 def _explain(table: pd.DataFrame, metric: Metric) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -19,22 +20,27 @@ from hpcexp.analysis.curves import (
     take_median,
 )
 from hpcexp.analysis.figures import style
-from hpcexp.analysis.figures.drawing import Drawing
+from hpcexp.analysis.figures.drawing import Drawing, make_drawing
+from hpcexp.analysis.figures.media import SCREEN, Medium
 from hpcexp.analysis.figures.page import (
     NORMAL,
     RIGHT,
+    SMALL,
     THRESHOLD_WIDTH,
     as_plain_text,
-    finish_page,
     make_figure,
     measure,
 )
+from hpcexp.analysis.figures.units import name_axis
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.groups import GroupAxis
 from hpcexp.analysis.losses import TOTAL_LOSS, describe_loss
 
 MAX_GROUPS_WITH_RUNS = 8
 """With more groups only their medians are drawn: lines of single runs would hide them."""
+
+MAX_LEGEND_ROWS, MAX_CROWDED_ROWS = 10, 11
+"""Of a figure whose height is given; with more groups letters get smaller, then columns two."""
 
 _AXES_WIDTH, _AXES_HEIGHT = 4.2, 3.2  # inches
 _ENTRY_HEIGHT, _LEGEND_GAP = 0.18, 0.15  # inches
@@ -43,7 +49,7 @@ _SPLIT_TITLES = {"train": "training", "validate": "validation"}
 _DIVERGED_GID = "diverged:"
 
 
-def draw_loss_curves(results: Results) -> Iterator[Drawing]:
+def draw_loss_curves(results: Results, *, medium: Medium = SCREEN) -> Iterator[Drawing]:
     """The total loss, on the training set and on the validation set."""
     window = choose_window(results)
     panels = [
@@ -56,10 +62,11 @@ def draw_loss_curves(results: Results) -> Iterator[Drawing]:
         stem="loss_curves",
         title=describe_loss(TOTAL_LOSS),
         cap=None,
+        medium=medium,
     )
 
 
-def draw_metric_curves(results: Results) -> Iterator[Drawing]:
+def draw_metric_curves(results: Results, *, medium: Medium = SCREEN) -> Iterator[Drawing]:
     """The primary metric on the validation set."""
     metric = results.metric
     window = choose_window(results)
@@ -70,6 +77,7 @@ def draw_metric_curves(results: Results) -> Iterator[Drawing]:
         stem=f"{metric.name}_curves",
         title=metric.title,
         cap=metric.cap,
+        medium=medium,
     )
 
 
@@ -105,7 +113,14 @@ def draw_curves(
     return style.tidy(ax)
 
 
-def add_legend(ax: Axes, *, axis: GroupAxis, gap: float = _LEGEND_GAP) -> Axes:
+def add_legend(
+    ax: Axes,
+    *,
+    axis: GroupAxis,
+    gap: float = _LEGEND_GAP,
+    num_columns: int = 1,
+    size: float = NORMAL,
+) -> Axes:
     """The groups' names right of the axes, `gap` inches away, so that they hide no data."""
     figure = ax.get_figure(root=True)
     assert figure is not None
@@ -114,8 +129,10 @@ def add_legend(ax: Axes, *, axis: GroupAxis, gap: float = _LEGEND_GAP) -> Axes:
         bbox_to_anchor=(1 + gap / (ax.get_position().width * figure.get_figwidth()), 1.0),
         borderaxespad=0,
         title=as_plain_text(axis.title) or None,
-        fontsize=NORMAL,
-        title_fontsize=NORMAL,
+        fontsize=size,
+        title_fontsize=size,
+        ncols=num_columns,
+        columnspacing=1.0,
         frameon=False,
         handlelength=_HANDLE_LENGTH,
     )
@@ -123,22 +140,31 @@ def add_legend(ax: Axes, *, axis: GroupAxis, gap: float = _LEGEND_GAP) -> Axes:
 
 
 def _draw_panels(
-    results: Results, panels: Sequence[Curves], *, stem: str, title: str, cap: float | None
+    results: Results,
+    panels: Sequence[Curves],
+    *,
+    stem: str,
+    title: str,
+    cap: float | None,
+    medium: Medium,
 ) -> Iterator[Drawing]:
     if not panels:
         return
     axis, threshold = results.group_axis, results.metric.success_below if cap else None
     gap = _LEGEND_GAP if threshold is None else _LEGEND_GAP + THRESHOLD_WIDTH
+    legend = _lay_out_legend(axis, medium)
     figure, axes = make_figure(
         axes_width=_AXES_WIDTH,
-        axes_height=max(_AXES_HEIGHT, _ENTRY_HEIGHT * (len(axis.names) + 1.5)),
-        right=gap + _measure_legend(axis) + RIGHT,
+        axes_height=max(_AXES_HEIGHT, legend.height / medium.axes_share),
+        right=gap + legend.width + RIGHT,
         num_columns=len(panels),
+        medium=medium,
     )
     for ax, curves in zip(axes, panels, strict=True):
         draw_curves(ax, curves, axis=axis, scale="linear" if cap else "log")
         style.set_title(ax, _SPLIT_TITLES[curves.split] if len(panels) > 1 else title)
-        ax.set_ylabel(as_plain_text(title), fontsize=NORMAL)
+        ax.set_ylabel(as_plain_text(name_axis(title, curves.metric)), fontsize=NORMAL)
+        _shorten_epoch_label(ax, medium)
         if cap:
             ax.set_ylim(0, cap)
         if threshold is not None:
@@ -147,17 +173,44 @@ def _draw_panels(
         _share_range(axes)
     for ax in axes:
         _hold_crosses_inside(ax)
-    add_legend(axes[-1], axis=axis, gap=gap)
-    footnote = f"{results.experiment.name}. {_explain(panels, axis)}"
-    finish_page(figure, headline=results.plan.question, footnote=footnote)
-    yield Drawing(stem, figure, join_frames(panels, results))
+    add_legend(axes[-1], axis=axis, gap=gap, num_columns=legend.num_columns, size=legend.size)
+    table = join_frames(panels, results)
+    explanation = _explain(panels, axis)
+    yield make_drawing(stem, figure, table, results=results, explanation=explanation, medium=medium)
 
 
-def _measure_legend(axis: GroupAxis) -> float:
-    """Inches that the legend is wide: its widest label and the line before it, or its title."""
-    widest = max(measure(as_plain_text(label), fontsize=NORMAL)[0] for label in axis.labels)
-    line = (_HANDLE_LENGTH + 1.5) * NORMAL / 72
-    return max(widest + line, measure(as_plain_text(axis.title), fontsize=NORMAL)[0] + 0.1)
+@dataclass(frozen=True)
+class _Legend:
+    """Inches that a legend takes; letters in points."""
+
+    num_columns: int
+    size: float
+    width: float
+    height: float
+
+
+def _lay_out_legend(axis: GroupAxis, medium: Medium) -> _Legend:
+    """One column on a screen; in smaller letters side by side where the height is given."""
+    count = len(axis.names)
+    is_crowded = medium is not SCREEN and count > MAX_LEGEND_ROWS
+    size = SMALL if is_crowded else NORMAL
+    num_columns = -(-count // MAX_CROWDED_ROWS) if is_crowded else 1
+    widest = max(measure(as_plain_text(label), fontsize=size)[0] for label in axis.labels)
+    line = (_HANDLE_LENGTH + 1.5) * size / 72
+    title = measure(as_plain_text(axis.title), fontsize=size)[0] + 0.1
+    rows = -(-count // num_columns)
+    return _Legend(
+        num_columns,
+        size,
+        width=max(num_columns * (widest + line + 0.1), title),
+        height=_ENTRY_HEIGHT * (rows + 1.5) * size / NORMAL,
+    )
+
+
+def _shorten_epoch_label(ax: Axes, medium: Medium) -> None:
+    """Where axes are narrow, how many epochs a mean is over is left to the caption."""
+    if medium is not SCREEN:
+        ax.set_xlabel("epoch", fontsize=NORMAL)
 
 
 def _share_range(axes: Sequence[Axes]) -> None:
@@ -171,6 +224,8 @@ def _share_range(axes: Sequence[Axes]) -> None:
 
 def _explain(panels: Sequence[Curves], axis: GroupAxis) -> str:
     parts = ["Thick line: median of a group's runs, while at least half of them get there"]
+    if panels[0].window > 1:
+        parts[0] += f", in means over {panels[0].window} epochs"
     if len(axis.names) <= MAX_GROUPS_WITH_RUNS:
         parts.append("thin lines: its runs")
     if any(curves.is_diverged.any() for curves in panels):

@@ -11,7 +11,11 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from hpcexp.analysis.figures.page import PNG_DPI
+from hpcexp.analysis.figures.media import SCREEN, Medium
+from hpcexp.analysis.figures.page import PNG_DPI, finish_page, make_caption
+from hpcexp.analysis.frames import Results
+from hpcexp.analysis.groups import GroupAxis
+from hpcexp.store.experiment import Plan
 from hpcexp.store.files import write_bytes, write_text
 
 # TrueType (42) instead of Type 3: text stays text, and publishers accept it.
@@ -22,27 +26,63 @@ _METADATA: dict[str, dict[str, str | None]] = {"pdf": {"CreationDate": None}, "p
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """A figure, the tidy table behind it, and the stem of their files' names."""
+    """A figure, the tidy table behind it, and the stem of their files' names.
+
+    `caption` is what belongs to a figure that stands without words of its own, as in a paper.
+    """
 
     stem: str
     figure: Figure
     table: pd.DataFrame
+    caption: str = ""
+    dpi: float = PNG_DPI
 
 
 def save_drawing(drawing: Drawing, *, plots_dir: Path) -> tuple[Path, ...]:
-    """Write PDF (fonts embedded), PNG and CSV, each whole or not at all."""
-    plots_dir.mkdir(exist_ok=True)
+    """Write PDF (fonts embedded), PNG, CSV, and a caption if it has one; each whole or not."""
+    plots_dir.mkdir(parents=True, exist_ok=True)
     paths = [plots_dir / f"{drawing.stem}.{suffix}" for suffix in ("pdf", "png", "csv")]
     pdf_path, png_path, csv_path = paths
     write_bytes(pdf_path, render_figure(drawing.figure, "pdf"))
-    write_bytes(png_path, render_figure(drawing.figure, "png"))
+    write_bytes(png_path, render_figure(drawing.figure, "png", dpi=drawing.dpi))
     write_text(csv_path, drawing.table.to_csv(index=False))
+    if drawing.caption:
+        paths.append(plots_dir / f"{drawing.stem}.txt")
+        write_text(paths[-1], f"{drawing.caption}\n")
     return tuple(paths)
 
 
-def render_figure(figure: Figure, suffix: str) -> bytes:
+def render_figure(figure: Figure, suffix: str, *, dpi: float = PNG_DPI) -> bytes:
     """The bytes of a figure as `pdf` or `png`; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with mpl.rc_context({"pdf.fonttype": _PDF_FONT_TYPE}):
-        figure.savefig(buffer, format=suffix, dpi=PNG_DPI, metadata=_METADATA[suffix])
+        figure.savefig(buffer, format=suffix, dpi=dpi, metadata=_METADATA[suffix])
     return buffer.getvalue()
+
+
+def make_drawing(
+    stem: str,
+    figure: Figure,
+    table: pd.DataFrame,
+    *,
+    results: Results,
+    explanation: str,
+    medium: Medium = SCREEN,
+) -> Drawing:
+    """Finish a figure with the question and what its signs mean, or have them as its caption."""
+    headline = make_headline(results)
+    footnote = f"{results.experiment.name}. {explanation}"
+    finish_page(figure, headline=headline, footnote=footnote, medium=medium)
+    caption = make_caption(headline=headline, footnote=footnote, medium=medium)
+    return Drawing(stem, figure, table, caption, medium.dpi)
+
+
+def make_headline(results: Results) -> str:
+    """The question that was asked; without one, the name and what was varied."""
+    plan, title = results.plan, results.group_axis.title
+    return plan.question or (f"{plan.name}: {title}" if title else plan.name)
+
+
+def collect_text(plan: Plan, axis: GroupAxis) -> str:
+    """What people wrote that stands in the figures of an experiment, in whatever script."""
+    return "\n".join([plan.question, plan.name, axis.title, *axis.labels])

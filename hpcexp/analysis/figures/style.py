@@ -19,11 +19,13 @@ CATEGORICAL = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7",
 LINE_STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
 GREY = "#666666"
 LIGHT_GREY = "#dddddd"
-MAX_RATIO_WITH_FINE_TICKS = 1000.0
+MAX_RATIO_WITH_FINE_TICKS = 300.0
+MAX_LOG_TICKS = 10
 
 _SEQUENTIAL_RANGE = (0.0, 0.82)  # of viridis: the end is too light on white
 _LABEL_PAD = 7.0  # points: clear of a point at 0
 _FILLED_SLOT = 0.94
+_SLOT_OF_TWO_LINES = 0.28  # inches
 _MIN_SLOT, _MIN_WIDTH, _MAX_WIDTH = 0.7, 3.6, 12.0  # inches
 
 
@@ -57,14 +59,15 @@ def label_groups(ax: Axes, axis: GroupAxis, *, notes: Sequence[str]) -> Axes:
     """Write the groups' labels below the axis, with a note (lines of text) under each.
 
     Side by side where the axes, as wide as they are now, have room; else turned by 90
-    degrees, with the note in one line.
+    degrees, with the note in one line, beside the label where lines are too close for two.
     """
     beside = join_notes(axis, notes)
     figure = ax.get_figure(root=True)
     assert figure is not None
     slot = ax.get_position().width * figure.get_figwidth() / len(beside)
     fits = max(measure(text, fontsize=NORMAL)[0] for text in beside) <= _FILLED_SLOT * slot
-    turned = join_notes(axis, [note.replace("\n", ", ") for note in notes])
+    flat = [note.replace("\n", ", ") for note in notes]
+    turned = join_notes(axis, flat, between="\n" if slot >= _SLOT_OF_TWO_LINES else "  ")
     ax.set_xlim(-0.5, len(beside) - 0.5)
     ax.set_xticks(
         range(len(beside)),
@@ -77,10 +80,10 @@ def label_groups(ax: Axes, axis: GroupAxis, *, notes: Sequence[str]) -> Axes:
     return ax
 
 
-def join_notes(axis: GroupAxis, notes: Sequence[str]) -> list[str]:
-    """Labels with their notes below."""
+def join_notes(axis: GroupAxis, notes: Sequence[str], *, between: str = "\n") -> list[str]:
+    """Labels with their notes below, or after what stands between."""
     pairs = zip(axis.labels, notes, strict=True)
-    return [f"{as_plain_text(label)}\n{note}" for label, note in pairs]
+    return [f"{as_plain_text(label)}{between}{note}" for label, note in pairs]
 
 
 def set_title(ax: Axes, title: str) -> Axes:
@@ -96,7 +99,9 @@ def label_log_axis(ax: Axes) -> Axes:
     """Plain numbers; over few decades also at 2 and 5, where decades alone would be too few."""
     low, high = ax.get_ylim()
     few = high / low < MAX_RATIO_WITH_FINE_TICKS
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    ax.yaxis.set_major_locator(
+        LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=MAX_LOG_TICKS)
+    )
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
     return ax

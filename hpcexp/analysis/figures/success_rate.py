@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from hpcexp.analysis.figures import style
-from hpcexp.analysis.figures.drawing import Drawing
-from hpcexp.analysis.figures.page import NORMAL, finish_page, make_figure
+from hpcexp.analysis.figures.drawing import Drawing, make_drawing
+from hpcexp.analysis.figures.media import SCREEN, Medium
+from hpcexp.analysis.figures.page import NORMAL, make_figure
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.groups import GroupAxis
 from hpcexp.analysis.summary import CONFIDENCE, summarise
@@ -20,7 +21,7 @@ _AXES_HEIGHT = 2.8  # inches
 _CAP_POINTS = 4.0
 
 
-def draw_success_rates(results: Results) -> Iterator[Drawing]:
+def draw_success_rates(results: Results, *, medium: Medium = SCREEN) -> Iterator[Drawing]:
     """One figure, where the primary metric has a threshold and a run has finished."""
     metric = results.metric
     table = summarise(results).to_frame()
@@ -28,17 +29,19 @@ def draw_success_rates(results: Results) -> Iterator[Drawing]:
         return
     axis = results.group_axis
     figure, (ax,) = make_figure(
-        axes_width=style.choose_axes_width(axis, _count(table)), axes_height=_AXES_HEIGHT
+        axes_width=style.choose_axes_width(axis, _count(table)),
+        axes_height=_AXES_HEIGHT,
+        medium=medium,
     )
     draw_success_rate(ax, table, axis=axis)
     style.set_title(ax, f"{metric.success_title}: {metric.title} < {metric.success_below:g}")
-    finish_page(
-        figure,
-        headline=results.plan.question,
-        footnote=f"{results.experiment.name}. Lines: {100 * CONFIDENCE:.0f} % interval (Wilson). "
-        "Diverged runs are failures; unfinished runs do not count.",
+    explanation = (
+        f"Lines: {100 * CONFIDENCE:.0f} % interval (Wilson). "
+        "Diverged runs are failures; unfinished runs do not count."
     )
-    yield Drawing("success_rate", figure, table)
+    yield make_drawing(
+        "success_rate", figure, table, results=results, explanation=explanation, medium=medium
+    )
 
 
 def draw_success_rate(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis) -> Axes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 from PIL import Image
 
 from hpcexp.analysis.figures.boxplot import draw_boxplots
-from hpcexp.analysis.figures.drawing import render_figure
+from hpcexp.analysis.figures.drawing import collect_text, render_figure
+from hpcexp.analysis.figures.fonts import using_fonts_for
 from hpcexp.analysis.frames import load
 from hpcexp.analysis.lab_notebook.cards import Card
 from hpcexp.errors import HpcexpError
@@ -59,8 +59,7 @@ def _keep(picture: bytes, experiment: ExperimentDir, place: NotebookDir) -> None
 def _draw(experiment: ExperimentDir) -> bytes | None:
     try:
         results = load(experiment)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        with using_fonts_for(collect_text(results.plan, results.group_axis)):
             drawing = next(iter(draw_boxplots(results)), None)
             return None if drawing is None else _shrink(render_figure(drawing.figure, "png"))
     except HpcexpError:  # the card says what is known all the same

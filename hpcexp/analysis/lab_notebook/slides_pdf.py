@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,15 +13,15 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hpcexp.analysis.figures.fonts import (
+    OWN_FAMILY,
+    find_uncovered,
+    has_own_letters,
+    using_fonts_for,
+)
 from hpcexp.analysis.figures.page import as_plain_text, measure
 from hpcexp.analysis.lab_notebook.cards import Card
 from hpcexp.analysis.lab_notebook.diary import nest_text
-from hpcexp.analysis.lab_notebook.fonts import (
-    OWN_FAMILY,
-    choose_families,
-    find_uncovered,
-    has_own_letters,
-)
 from hpcexp.analysis.lab_notebook.slides import Slide, Slides
 
 WIDTH, HEIGHT = 13.33, 7.5  # inches: 16 to 9
@@ -55,11 +54,8 @@ def render_pdf(slides: Slides, *, pictures: Mapping[str, bytes]) -> bytes:
     Letters that matplotlib's own font lacks are taken from any font of the system that has them.
     """
     buffer = io.BytesIO()
-    families = choose_families(collect_text(slides))
-    settings = mpl.rc_context({"pdf.fonttype": 42, "font.family": list(families)})
-    with settings, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        _forget_widths()  # they were measured in other fonts
+    with mpl.rc_context({"pdf.fonttype": 42}), using_fonts_for(collect_text(slides)):
+        _measure_letter.cache_clear()  # they were measured in other fonts
         with PdfPages(buffer, metadata={"CreationDate": None, "Title": "Meeting"}) as pdf:
             pdf.savefig(_draw_agenda(slides))
             for number, slide in enumerate(slides.slides, start=2):
@@ -67,13 +63,8 @@ def render_pdf(slides: Slides, *, pictures: Mapping[str, bytes]) -> bytes:
                 page = f"{number} / {len(slides.slides) + 1}"
                 _write(figure, page, WIDTH - MARGIN, 0.3, size=FOOT, colour=GREY, align="right")
                 pdf.savefig(figure)
-    _forget_widths()
-    return buffer.getvalue()
-
-
-def _forget_widths() -> None:
-    measure.cache_clear()
     _measure_letter.cache_clear()
+    return buffer.getvalue()
 
 
 def find_missing_letters(slides: Slides) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import itertools
 import math
 from statistics import NormalDist
 
@@ -38,11 +40,19 @@ def fisher_exact(successes: tuple[int, int], trials: tuple[int, int]) -> float:
     Source: Fisher 1934, Statistical methods for research workers, 5th edition.
     """
     _require_rates(successes, trials)
-    total = sum(successes)
-    low, high = max(0, total - trials[1]), min(total, trials[0])
-    ways = [math.comb(trials[0], k) * math.comb(trials[1], total - k) for k in range(low, high + 1)]
-    observed = ways[successes[0] - low]
-    return sum(w for w in ways if w <= observed) / sum(ways)
+    return _list_fisher(sum(successes), *trials)[successes[0]]
+
+
+def _list_fisher(total: int, m: int, n: int) -> dict[int, float]:
+    """p of every table with this many successes in all, by those of the first group."""
+    counts = range(max(0, total - n), min(total, m) + 1)
+    ways = [math.comb(m, k) * math.comb(n, total - k) for k in counts]
+    ordered = sorted(ways)
+    sums = list(itertools.accumulate(ordered))
+    return {
+        k: sums[bisect.bisect_right(ordered, way) - 1] / sums[-1]
+        for k, way in zip(counts, ways, strict=True)
+    }
 
 
 def boschloo_exact(successes: tuple[int, int], trials: tuple[int, int]) -> float:
@@ -65,7 +75,10 @@ def boschloo_exact(successes: tuple[int, int], trials: tuple[int, int]) -> float
 def _list_boschloo(m: int, n: int) -> NDArray[np.float64]:
     """p of every table, (m + 1, n + 1)."""
     rates = np.arange(1, 200) / 200
-    fisher = np.array([[fisher_exact((a, b), (m, n)) for b in range(n + 1)] for a in range(m + 1)])
+    fisher = np.empty((m + 1, n + 1))
+    for total in range(m + n + 1):
+        for k, p_value in _list_fisher(total, m, n).items():
+            fisher[k, total - k] = p_value
     chances = _binomial(m, rates)[:, None, :] * _binomial(n, rates)[None, :, :]
     flat = fisher.ravel()
     order = np.argsort(flat, kind="stable")

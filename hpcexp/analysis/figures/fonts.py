@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 
+import matplotlib as mpl
 from matplotlib.font_manager import findfont, findSystemFonts, fontManager, get_font
 
 OWN_FAMILY = "DejaVu Sans"
 _LAST_RESORT = "Last Resort"  # has every letter, and draws a box for it
 _USUAL_WEIGHTS = (400, "normal", "regular", "book")
+
+
+@contextmanager
+def using_fonts_for(text: str) -> Iterator[None]:
+    """Within, figures are drawn and saved in fonts that have the letters of a text.
+
+    What no font of this system has becomes a box, without a warning for each letter.
+    """
+    from hpcexp.analysis.figures.page import measure
+
+    settings = mpl.rc_context({"font.family": list(choose_families(text))})
+    with settings, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        measure.cache_clear()  # widths were measured in other fonts
+        try:
+            yield
+        finally:
+            measure.cache_clear()
 
 
 def choose_families(text: str) -> tuple[str, ...]:
