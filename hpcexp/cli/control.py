@@ -70,7 +70,7 @@ def resume(
     options = {"mem_gb": mem_gb, "timeout": timeout}
     resources = parse_resource_changes(settings, options=options)
     experiment = find(experiment_name, experiments_dir)
-    executor = pick_executor(slurm=slurm, local=local, inline=inline)
+    executor = pick_executor(experiment, slurm=slurm, local=local, inline=inline)
     choice = Choice(runs, states, steal)
     choose = make_chooser(experiment, choice)
     _train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
@@ -118,7 +118,7 @@ def retry(
     options = {"mem_gb": mem_gb, "timeout": timeout}
     resources = parse_resource_changes(settings, options=options)
     experiment = find(experiment_name, experiments_dir)
-    executor = pick_executor(slurm=slurm, local=local, inline=inline)
+    executor = pick_executor(experiment, slurm=slurm, local=local, inline=inline)
     choice = Choice(runs, states)
     choose = make_chooser(experiment, choice, choose=choose_retriable)
     snapshot = None if as_json or inline else read_snapshot(experiment)

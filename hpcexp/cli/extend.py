@@ -133,8 +133,8 @@ def extend(
     from hpcexp.launch.extend import extend as extend_experiment
     from hpcexp.launch.resume import Choice, make_chooser
 
-    executor = pick_executor(slurm=slurm, local=local, inline=inline)
     experiment = find(experiment_name, experiments_dir)
+    executor = pick_executor(experiment, slurm=slurm, local=local, inline=inline)
     request = Request(rand_inits, only, settings, groups)
     if until_decided:
         from hpcexp.analysis.looks import LookOptions

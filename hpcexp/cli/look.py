@@ -52,8 +52,8 @@ def look(
     from hpcexp.launch.deciding import advance, leave_out
     from hpcexp.launch.executors import EXECUTORS
 
-    executor = pick_executor(slurm=slurm, local=local, inline=inline)
     experiment = find(experiment_name, experiments_dir, quiet=as_json)
+    executor = pick_executor(experiment, slurm=slurm, local=local, inline=inline)
     EXECUTORS[executor].check(experiment.path.parent)
     if left_out:
         waiting = advance(experiment, take_look).waiting

@@ -90,7 +90,11 @@ def executor_options(command: Command) -> Command:
             "--inline", is_flag=True, help="Train in this process: for a debugger, a first look."
         ),
         click.option("--local", is_flag=True, help="Train in processes on this machine."),
-        click.option("--slurm", is_flag=True, help="Submit to Slurm."),
+        click.option(
+            "--slurm",
+            is_flag=True,
+            help="Submit to Slurm.  [default: as last time; new ones where Slurm is]",
+        ),
     ):
         command = option(command)
     return command
@@ -194,8 +198,10 @@ def find(
     return found.experiment
 
 
-def pick_executor(*, slurm: bool, local: bool, inline: bool) -> str:
-    """The executor that was asked for, else the one that fits this machine.
+def pick_executor(
+    experiment: ExperimentDir | None = None, *, slurm: bool, local: bool, inline: bool
+) -> str:
+    """The executor that was asked for, else the experiment's last, else what fits this machine.
 
     Raises UsageError where two were asked for.
     """
@@ -206,7 +212,7 @@ def pick_executor(*, slurm: bool, local: bool, inline: bool) -> str:
     chosen = [name for name, is_wanted in wanted.items() if is_wanted]
     if len(chosen) > 1:
         raise UsageError("--slurm, --local and --inline exclude each other: give one of them")
-    return chosen[0] if chosen else choose_executor()
+    return chosen[0] if chosen else choose_executor(experiment)
 
 
 def print_json(value: Any) -> None:

@@ -6,6 +6,8 @@ from hpcexp.launch.executor import Executor
 from hpcexp.launch.inline import InlineExecutor
 from hpcexp.launch.local import LocalExecutor
 from hpcexp.launch.slurm.executor import SlurmExecutor, has_slurm
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.submissions import Stage, read_submissions
 
 EXECUTORS: dict[str, Executor] = {
     "slurm": SlurmExecutor(),
@@ -14,6 +16,9 @@ EXECUTORS: dict[str, Executor] = {
 }
 
 
-def choose_executor() -> str:
-    """Slurm on a login node, else this machine."""
-    return "slurm" if has_slurm() else "local"
+def choose_executor(experiment: ExperimentDir | None = None) -> str:
+    """As the experiment was trained last; for a new one Slurm on a login node, else this machine."""
+    submissions = read_submissions(experiment) if experiment else []
+    used = [s.executor for s in submissions if s.stage != Stage.GIVEN_UP]
+    last = used[-1] if used else "slurm"
+    return last if last != "slurm" or has_slurm() else "local"
