@@ -93,7 +93,7 @@ def executor_options(command: Command) -> Command:
         click.option(
             "--slurm",
             is_flag=True,
-            help="Submit to Slurm.  [default: as last time; new ones where Slurm is]",
+            help="Submit to Slurm.  [default: as last time; a new one where Slurm is]",
         ),
     ):
         command = option(command)

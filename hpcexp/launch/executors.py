@@ -17,7 +17,7 @@ EXECUTORS: dict[str, Executor] = {
 
 
 def choose_executor(experiment: ExperimentDir | None = None) -> str:
-    """As the experiment was trained last; for a new one Slurm on a login node, else this machine."""
+    """As the experiment was trained last; a new one by Slurm on a login node, else here."""
     submissions = read_submissions(experiment) if experiment else []
     used = [s.executor for s in submissions if s.stage != Stage.GIVEN_UP]
     last = used[-1] if used else "slurm"
