@@ -41,3 +41,8 @@ def spell_p(p: float) -> str:
 def join_words(words: Sequence[str]) -> str:
     """`16`, `16 and 32`, `16, 32 and 64`."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else list(words))
+
+
+def spell_hours(hours: float) -> str:
+    """`12`, `1.3`, `0.02`."""
+    return f"{hours:.0f}" if hours >= 10 else f"{hours:.2g}"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hpcexp.analysis.frames import Results
+from hpcexp.analysis.spelling import spell_hours
 from hpcexp.analysis.statistics.intervals import CONFIDENCE, Interval
 from hpcexp.analysis.statistics.proportions import wilson_interval
 from hpcexp.store.status import FINISHED
@@ -96,11 +97,6 @@ def describe_stopping(record: StoppingRecord | None) -> list[str]:
             "and their rank among failures says little"
         )
     return lines
-
-
-def spell_hours(hours: float) -> str:
-    """`12`, `1.3`, `0.02`."""
-    return f"{hours:.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
 def _describe_audits(record: StoppingRecord) -> str:

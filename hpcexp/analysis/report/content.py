@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,7 @@ from hpcexp.analysis.report.usage import Usage, measure_usage
 from hpcexp.analysis.settings import read_configs
 from hpcexp.analysis.summary import Summary, summarise
 from hpcexp.analysis.verdict_lines import describe_verdicts
+from hpcexp.store.experiment import Plan
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.notebook.gather import read_all_notes
 from hpcexp.store.notebook.notes import Note
@@ -58,6 +60,7 @@ class Report:
     counts: str
     not_counted: str
     verdicts: Sequence[tuple[str, str]]
+    rand_inits: str
     varied: Sequence[Varied]
     shared: Sequence[tuple[str, str]]
     groups: Sequence[GroupRow]
@@ -95,6 +98,7 @@ def collect_report(experiment: ExperimentDir, circumstances: Circumstances) -> R
         counts=describe_counts(states),
         not_counted=describe_states(rest),
         verdicts=split_verdicts(describe_verdicts(findings, rest="the table of pairs has all")),
+        rand_inits=_count_rand_inits(results.plan),
         varied=list_varied_settings(results.plan, configs),
         shared=list_shared_settings(configs),
         groups=make_group_rows(findings),
@@ -113,6 +117,12 @@ def collect_report(experiment: ExperimentDir, circumstances: Circumstances) -> R
         problems=[*results.problems, *notes.problems, *circumstances.remarks],
         data=_collect_data(results, summary),
     )
+
+
+def _count_rand_inits(plan: Plan) -> str:
+    """`8`, or `4 to 8` where some groups were given more."""
+    counts = sorted(Counter(run.group for run in plan.runs).values())
+    return str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
 
 
 def _collect_data(results: Results, summary: Summary) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from hpcexp.analysis.lab_notebook.diary import nest_text
 from hpcexp.analysis.report.content import Report
+from hpcexp.analysis.spelling import spell_hours
 
 SCRIPTS = ("svg.js", "tooltip.js", "boxplot.js", "rates.js", "curves.js", "page.js")
 STYLES = ("base.css", "report.css")
 VERDICT_SIGNS = {
+    "looks": "◔",
+    "foretold": "⊣",
     "supported": "✓",
     "suggestive": "≈",
     "equivalent": "=",
@@ -72,4 +75,5 @@ def _make_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["nest"] = nest_text
+    environment.filters["hours"] = spell_hours
     return environment

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from hpcexp.analysis.describe import describe_states
 from hpcexp.analysis.findings import Findings, GroupFinding, PairFinding
 from hpcexp.analysis.frames import Results
-from hpcexp.analysis.spelling import spell_number, spell_p, spell_percent
+from hpcexp.analysis.spelling import spell_hours, spell_number, spell_p, spell_percent
 from hpcexp.analysis.statistics.intervals import Interval
 from hpcexp.analysis.verdict_lines import describe_pair
 from hpcexp.store.status import FINISHED, RunStatus, State
@@ -90,7 +89,7 @@ def make_run_rows(results: Results, statuses: Mapping[str, RunStatus]) -> list[R
             state=str(row["state"]).replace("_", " "),
             epoch=f"{row['epoch']} / {row['num_epochs']}" if row["num_epochs"] else "",
             final=spell_number(value),
-            hours=_spell_hours(statuses.get(str(row["run"]))),
+            hours=_spell_run_hours(statuses.get(str(row["run"]))),
         )
         for row, value in zip(runs.to_dict("records"), final, strict=True)
     ]
@@ -194,5 +193,5 @@ def _spell_share(pair: PairFinding) -> str:
     return f"{100 * share:.0f} %{ends}"
 
 
-def _spell_hours(status: Any) -> str:
-    return f"{status.trained_s / 3600:.2f}" if status is not None and status.trained_s else ""
+def _spell_run_hours(status: RunStatus | None) -> str:
+    return spell_hours(status.trained_s / 3600) if status is not None and status.trained_s else ""
