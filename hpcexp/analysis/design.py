@@ -6,18 +6,17 @@ before the first run.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from hpcexp.analysis.families import Family
-from hpcexp.analysis.groups import list_hyperparameters, spell_label
+from hpcexp.analysis.families import Family, make_family
+from hpcexp.analysis.groups import list_hyperparameters, make_group_axis, spell_label
 from hpcexp.analysis.settings import find_differing, flatten, is_part_of, spell_key, walk_models
-from hpcexp.analysis.statistics.power import find_smallest_size
-from hpcexp.analysis.statistics.ranks import smallest_p
-from hpcexp.analysis.statistics.verdicts import LEVEL
+from hpcexp.analysis.statistics.reach import LEVEL, find_smallest_size, smallest_p
 from hpcexp.errors import UsageError
 from hpcexp.grid import GROUP
 from hpcexp.store.experiment import Plan
@@ -29,6 +28,8 @@ MORE_VARIED = "more_than_one_variable"
 BUDGETS = ("max_epoch", "max_step")
 POOL = "train_set_pool"
 """Of results from elsewhere: how many samples the batches of all groups were drawn from."""
+
+MAX_FORESEEN = 200
 
 _MAX_NAMES = 4
 _FAR_STEP = 10**12
@@ -76,6 +77,18 @@ def find_caveats(
         _find_unfinished(unfinished),
     ]
     return tuple(caveat for caveat in found if caveat is not None)
+
+
+def foresee(plan: Plan) -> tuple[Caveat, ...]:
+    """The caveats of an experiment that is still to be launched; none beyond MAX_FORESEEN groups.
+
+    Imports nothing heavy.
+    """
+    if not 1 < len(plan.groups) <= MAX_FORESEEN:
+        return ()
+    family = make_family(plan.comparison, plan.groups, make_group_axis(plan.groups))
+    num_runs = Counter(run.group for run in plan.runs)
+    return find_caveats(plan, plan.configs, family, num_runs=num_runs, unfinished={})
 
 
 def list_declared(plan: Plan) -> list[str]:

@@ -29,6 +29,7 @@ from hpcexp.analysis.statistics.paired import sign_test, signed_rank
 from hpcexp.analysis.statistics.power import SampleSizes, find_sample_sizes
 from hpcexp.analysis.statistics.proportions import boschloo_exact, fisher_exact
 from hpcexp.analysis.statistics.ranks import RankTest, mann_whitney
+from hpcexp.analysis.statistics.reach import LEVEL
 from hpcexp.analysis.statistics.several import (
     Trend,
     TwoAxes,
@@ -36,7 +37,7 @@ from hpcexp.analysis.statistics.several import (
     kruskal_wallis,
     spearman_trend,
 )
-from hpcexp.analysis.statistics.verdicts import LEVEL, Verdict, judge
+from hpcexp.analysis.statistics.verdicts import Verdict, judge
 from hpcexp.store.deciding import Deciding, PairStanding, Standing, read_deciding
 from hpcexp.store.status import FAILED, FINISHED, State
 from hpcexp.train.metric import Metric

@@ -14,7 +14,8 @@ from hpcexp.analysis.families import make_family
 from hpcexp.analysis.frames import MISSING, Results, load
 from hpcexp.analysis.groups import make_group_axis
 from hpcexp.analysis.statistics.effects import hodges_lehmann, is_within
-from hpcexp.analysis.statistics.ranks import mann_whitney, smallest_p
+from hpcexp.analysis.statistics.ranks import mann_whitney
+from hpcexp.analysis.statistics.reach import smallest_p
 from hpcexp.analysis.statistics.sequential import Plan as Core
 from hpcexp.analysis.statistics.sequential import (
     find_levels,

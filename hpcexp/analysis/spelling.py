@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hpcexp.analysis.statistics.verdicts import LEVEL
+from hpcexp.analysis.statistics.reach import LEVEL
 
 DIVERGED = "diverged"
 

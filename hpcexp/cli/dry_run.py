@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from hpcexp.analysis.design import foresee
 from hpcexp.cli.options import make_console, print_json
 from hpcexp.grid import GROUP
 from hpcexp.launch.code import describe_plan, plan_code
@@ -45,6 +46,8 @@ def print_dry_run(
     _print_groups(console, plan, derived=list(template.derive))
     console.print(f"\nwould make    {_escape(str(experiment.path))}/")
     console.print(f"with code     {describe_plan(code)}", markup=False)
+    for caveat in foresee(plan):
+        console.print(f"[yellow]![/] {_escape(caveat.message)}")
     if code.problem:
         console.print(f"[yellow]![/] {_escape(code.problem)}")
     options = LaunchOptions(num_jobs=num_jobs)
@@ -94,6 +97,7 @@ def _to_json(
         "runs": [run.name for run in plan.runs],
         "num_jobs": len(_make_bundles(plan, template, executor)),
         "resources": plan.resources,
+        "caveats": [{"kind": c.kind, "message": c.message} for c in foresee(plan)],
         "code": {
             "tree": str(code.tree.top_dir) if code.tree else None,
             "num_files": len(code.sources),
@@ -134,7 +138,6 @@ def _print_groups(console: Any, plan: Plan, *, derived: Sequence[str]) -> None:
     console.print(table)
     if len(plan.groups) > MAX_GROUPS_SHOWN:
         console.print(f"... and {len(plan.groups) - MAX_GROUPS_SHOWN} groups more")
-    _warn_of_unequal_steps(console, plan)
 
 
 def _describe_group(
@@ -166,19 +169,6 @@ def _dig_all(config: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
             value = value.get(part) if isinstance(value, Mapping) else None
         found[name] = value
     return found
-
-
-def _warn_of_unequal_steps(console: Any, plan: Plan) -> None:
-    steps = {count_steps(plan, group.name) for group in plan.groups}
-    axes = list_axes(plan)
-    if len(steps) == 1 or {"max_epoch", "max_step"} & set(axes):
-        return
-    console.print(
-        f"\n[yellow]![/] the groups differ in their number of updates "
-        f"({_group_digits(min(steps))} to {_group_digits(max(steps))}): "
-        f"{' and '.join(axes)} and training length vary together.\n"
-        "  To compare at equal updates, set params.max_step."
-    )
 
 
 def _group_digits(number: int) -> str:

@@ -85,10 +85,12 @@ def launch(
       hpcexp launch templates/xj_batch_size.yaml --set params.lr=0.01 --rand-inits 3
       hpcexp launch templates/xj_batch_size.yaml --only batch_size=16 --profile smoke --inline
     """
+    from hpcexp.analysis.design import foresee
     from hpcexp.errors import UsageError
     from hpcexp.launch.code import list_warnings
     from hpcexp.launch.executors import EXECUTORS
     from hpcexp.launch.prepare import check_groups, prepare
+    from hpcexp.store.experiment import read_plan
     from hpcexp.template import load_template
 
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
@@ -122,7 +124,8 @@ def launch(
     EXECUTORS[executor].check(directory)
     experiment = prepare(template, experiments_dir=directory, only=only)
     with suppress(OSError):  # a terminal that nobody can read, such as a log on a full disk
-        for warning in list_warnings(experiment):
+        caveats = [caveat.message for caveat in foresee(read_plan(experiment))]
+        for warning in (*caveats, *list_warnings(experiment)):
             click.echo(f"! {warning}", err=True)
     train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
 

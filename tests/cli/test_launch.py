@@ -69,6 +69,17 @@ def test_unequal_numbers_of_updates_are_pointed_out(hpcexp: CommandLine) -> None
     assert "differ in their number" not in equal
 
 
+def test_what_the_runs_could_never_show_is_said_before_they_train(hpcexp: CommandLine) -> None:
+    template = hpcexp.write(
+        "lr.yaml",
+        "workload: sps\nparams: {max_step: 10}\ngrid: {lr: [0.1, 0.01]}\nrand_inits: 3\n",
+    )
+    few = hpcexp("launch", template, "--dry-run", "--local")
+    assert "with 3 runs per group no difference can ever be significant" in few
+    enough = hpcexp("launch", template, "--dry-run", "--local", "--rand-inits", "4", "--json")
+    assert json.loads(enough)["caveats"] == []
+
+
 def test_a_template_with_five_mistakes_gets_five_messages_and_no_directory(
     hpcexp: CommandLine,
 ) -> None:

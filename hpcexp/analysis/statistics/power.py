@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpcexp.analysis.statistics.ranks import smallest_p
+from hpcexp.analysis.statistics.reach import find_smallest_size
 from hpcexp.analysis.statistics.values import Values, as_values
 
 POWER = 0.8
@@ -62,14 +62,6 @@ def compute_power(a: ArrayLike, b: ArrayLike, *, num_runs: int, alpha: float) ->
     weights = [np.full((1, len(s)), 1 / len(s)) for s in (first, second)]
     spread = _measure(_score(first, second), *weights, ties=_count_ties(first, second))
     return NormalDist().cdf(float(spread.standardise(np.array([num_runs]), alpha)[0]))
-
-
-def find_smallest_size(alpha: float) -> int:
-    """The fewest runs per group with which Mann-Whitney can reach `alpha` at all."""
-    size = 2
-    while smallest_p(size, size) > alpha:
-        size += 1
-    return size
 
 
 @dataclass(frozen=True, eq=False)

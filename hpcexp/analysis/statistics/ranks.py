@@ -62,11 +62,6 @@ def mann_whitney(a: ArrayLike, b: ArrayLike) -> RankTest:
     return RankTest(u, _approximate(u, m, n, ranks), is_exact=False)
 
 
-def smallest_p(num_a: int, num_b: int) -> float:
-    """The smallest p that Mann-Whitney can have with so many runs: all of one below the other."""
-    return min(1.0, 2 / math.comb(num_a + num_b, num_a))
-
-
 def count_subset_sums(items: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     """How many subsets of `size` items have each sum, (largest sum + 1,); items are >= 0.
 

@@ -6,8 +6,7 @@ from enum import StrEnum
 
 from hpcexp.analysis.statistics.effects import is_within
 from hpcexp.analysis.statistics.intervals import Interval
-
-LEVEL = 0.05
+from hpcexp.analysis.statistics.reach import LEVEL
 
 
 class Verdict(StrEnum):

@@ -8,8 +8,8 @@ from hpcexp.analysis.statistics.power import (
     MAX_RUNS,
     compute_power,
     find_sample_sizes,
-    find_smallest_size,
 )
+from hpcexp.analysis.statistics.reach import find_smallest_size
 from tests.analysis.notebook import read_values
 
 

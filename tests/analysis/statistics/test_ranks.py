@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from scipy import stats
 
-from hpcexp.analysis.statistics.ranks import mann_whitney, smallest_p
+from hpcexp.analysis.statistics.ranks import mann_whitney
+from hpcexp.analysis.statistics.reach import smallest_p
 from tests.analysis.notebook import read_values
 from tests.analysis.statistics.strategies import samples
 
