@@ -107,6 +107,8 @@ def render_experiment(observation: Observation) -> RenderableType:
     if not observation.is_queue_known:
         parts.append(_QUEUE_UNKNOWN)
     parts += _render_troubled(observation)
+    if observation.plan.is_imported:
+        return Group(*parts)  # nothing here trains them
     counts = count_runs(list(observation.statuses.values()))
     unfinished = counts.failed + observation.count(State.PENDING) - len(observation.names_held())
     if unfinished > 0 and not counts.running and not observation.count(State.SUBMITTED):

@@ -19,7 +19,9 @@ _TIMESTAMP_LENGTH = len("2022-12-14 14:58:06,123 ")
 
 
 def suggest_command(observation: Observation, name: str) -> str:
-    """The next command for a run that needs somebody; empty for any other."""
+    """The next command for a run that needs somebody; empty for any other, or one of elsewhere."""
+    if observation.plan.is_imported:
+        return ""
     status = observation.statuses[name]
     which = shlex.join([observation.experiment.name, name])
     if status.state == State.OUT_OF_MEMORY:

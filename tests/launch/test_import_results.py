@@ -10,6 +10,8 @@ import pytest
 from hpcexp.analysis import load
 from hpcexp.errors import UsageError
 from hpcexp.launch.import_results import ImportOptions, import_results
+from hpcexp.launch.observe import observe
+from hpcexp.launch.suggest import suggest_command
 from hpcexp.store.experiment import read_plan
 from tests.analysis import notebook
 
@@ -58,6 +60,12 @@ def test_a_csv_becomes_an_experiment_that_is_read_like_any(tmp_path: Path) -> No
     assert results.plan.comparison["paired"]
     assert results.metric.success_below == 0.3
     assert (results.experiment.template_dir / "results.csv").read_text() == CSV
+
+
+def test_nobody_is_told_to_train_here_what_failed_elsewhere(tmp_path: Path) -> None:
+    results = make(tmp_path, CSV, "results.csv", metric="mse")
+    observation = observe(results.experiment)
+    assert [suggest_command(observation, name) for name in observation.statuses] == [""] * 4
 
 
 def test_the_notebooks_results_keep_their_names_and_times(tmp_path: Path) -> None:
