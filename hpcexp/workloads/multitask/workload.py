@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from hpcexp.train.config import TrainConfig
+from hpcexp.train.debugging import DebugFacts
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.workload import Batch
 from hpcexp.workloads.multitask.affinity import measure_affinity
 from hpcexp.workloads.multitask.config import PRIMARY_METRIC, Config
 from hpcexp.workloads.multitask.config.datasets import MODALITIES, FilesDataset
+from hpcexp.workloads.multitask.debugging import describe_for_debugging
 from hpcexp.workloads.multitask.files import load_files
 from hpcexp.workloads.multitask.losses import measure_losses, weigh_rows
 from hpcexp.workloads.multitask.metrics import measure_task
@@ -128,6 +130,11 @@ class MultitaskWorkload:
         if self.config.affinity.measure:
             values |= self._measure_affinity(model, data, streams, reads_M)
         return {name: values[name] for name in (*self.loss_names, *self.metric_names)}
+
+    def debug_facts(self) -> DebugFacts:
+        """What `hpcexp debug` can use."""
+        labels = self._load_split("train", self.config.train_set_size)["labels"]
+        return describe_for_debugging(self.config, labels)
 
     def _find_read_modalities(self, *, like: Tensor) -> Tensor:
         used = self.config.modalities.used
