@@ -7,73 +7,30 @@
 
 `gain` compares with single-task models: groups of the experiment, or of another, that were
 trained on one task alone. `affinity` needs runs with `affinity: {measure: true}`, `forgetting`
-runs with `order: one_at_a_time`. Each draws a matrix, and writes the table beside it.
+runs with `order: one_at_a_time`. Each draws a matrix, and writes the table beside it; all but
+`affinity` are in `hpcexp plot` and `hpcexp report` too.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from hpcexp.analysis import Results, load
 from hpcexp.analysis.figures.drawing import Drawing, save_drawing
+from hpcexp.analysis.figures.matrix import draw_cells, measure_matrix
 from hpcexp.analysis.figures.page import finish_page, make_figure
+from hpcexp.analysis.tasks import (
+    compute_gain,
+    find_baselines,
+    tabulate_errors,
+    tabulate_forgetting,
+)
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.workloads.multitask.grouping import find_best_grouping
-
-ERROR = "error."
-
-
-def list_tasks(columns: Sequence[str], *, prefix: str = ERROR) -> list[str]:
-    """The tasks whose errors are among the columns.
-
-    Raises UsageError where there are none.
-    """
-    tasks = [c.removeprefix(prefix) for c in columns if c.startswith(prefix)]
-    if not tasks:
-        raise UsageError("these are no runs of multitask: there is no error.TASK among the metrics")
-    return tasks
-
-
-def tabulate_errors(runs: pd.DataFrame) -> pd.DataFrame:
-    """The median final error of each group (rows) in each task (columns); NaN where untrained."""
-    tasks = list_tasks(list(runs.columns), prefix=f"final.{ERROR}")
-    table = runs.groupby("group", observed=True)[[f"final.{ERROR}{t}" for t in tasks]].median()
-    return table.set_axis(tasks, axis=1)
-
-
-def find_baselines(errors: pd.DataFrame) -> dict[str, float]:
-    """The error of each task's single-task model: of a group that has this error alone.
-
-    Raises UsageError where there is no such group.
-    """
-    alone = errors[errors.notna().sum(axis=1) == 1]
-    baselines = alone.min()
-    found = {str(task): float(value) for task, value in baselines.items() if not np.isnan(value)}
-    if not found:
-        raise UsageError(
-            "no group was trained on one task alone; give --baselines, an experiment of "
-            "templates/multitask/approach_2_single_task.yaml"
-        )
-    return found
-
-
-def compute_gain(errors: pd.DataFrame, baselines: Mapping[str, float]) -> pd.DataFrame:
-    """Relative gains in percent over single-task models, and their mean `delta_m`.
-
-    Groups of one task are left out. Source: Maninis, Radosavovic & Kokkinos 2019, equation 4,
-    of errors: positive is better than the single-task model.
-    """
-    several = errors[errors.notna().sum(axis=1) > 1]
-    tasks = [task for task in errors.columns if baselines.get(task)]
-    base = pd.Series({task: baselines[task] for task in tasks})
-    gains = 100 * (base - several[tasks]) / base
-    return gains.assign(delta_m=gains.mean(axis=1))
 
 
 def tabulate_affinity(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -92,61 +49,13 @@ def tabulate_affinity(metrics: pd.DataFrame) -> pd.DataFrame:
     return table.loc[tasks, tasks]
 
 
-def tabulate_forgetting(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The error of each task (columns) at the end of each phase (rows, by its task).
-
-    The median over runs of one group; a phase is a stretch of epochs in which one task had most
-    of the rows. Raises UsageError where no run was trained one task at a time.
-    """
-    tasks = list_tasks(list(metrics.columns))
-    shares = [f"rows.{task}" for task in tasks]
-    matrices = []
-    for _, run in metrics.groupby("run", observed=True):
-        trained = run[run["split"] == "train"].set_index("epoch")[shares]
-        validated = run[run["split"] == "validate"].set_index("epoch")
-        phase = trained.set_axis(tasks, axis=1).idxmax(axis=1)
-        last = phase[phase != phase.shift(-1)]
-        if last.duplicated().any() or len(last) < 2:
-            continue
-        epochs = [e for e in last.index if e in validated.index]
-        matrix = validated.loc[epochs, [f"{ERROR}{task}" for task in tasks]]
-        matrices.append(matrix.set_axis(last[epochs], axis=0).set_axis(tasks, axis=1))
-    if not matrices:
-        raise UsageError("no run was trained one task at a time; train with order: one_at_a_time")
-    together = pd.concat(matrices)
-    return together.groupby(level=0, sort=False).median()
-
-
 def draw_matrix(
     table: pd.DataFrame, *, stem: str, title: str, footnote: str, is_signed: bool = False
 ) -> Drawing:
     """A heat map with its numbers in it; a signed one is centred on 0."""
-    values = table.to_numpy(float)
-    rows, columns = values.shape
-    figure, (ax,) = make_figure(axes_width=0.62 * columns + 0.4, axes_height=0.3 * rows + 0.3)
-    limit = np.nanmax(np.abs(values)) if np.isfinite(values).any() else 1.0
-    ax.imshow(
-        values,
-        aspect="auto",
-        cmap="RdBu" if is_signed else "Blues",
-        vmin=-limit if is_signed else 0,
-        vmax=limit,
-    )
-    for row, column in np.argwhere(np.isfinite(values)):
-        value = values[row, column]
-        is_dark = abs(value) > 0.6 * limit
-        ax.text(
-            column,
-            row,
-            f"{value:.2g}",
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if is_dark else "black",
-        )
-    ax.set_xticks(range(columns), [str(c) for c in table.columns], rotation=30, ha="right")
-    ax.set_yticks(range(rows), [str(i) for i in table.index])
-    ax.tick_params(labelsize=7, length=0)
+    size = measure_matrix(table)
+    figure, (ax,) = make_figure(axes_width=size.width, axes_height=size.height)
+    draw_cells(ax, table, is_signed=is_signed)
     finish_page(figure, headline=title, footnote=footnote)
     return Drawing(stem, figure, table.reset_index())
 

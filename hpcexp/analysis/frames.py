@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Results:
     """All that an experiment has recorded so far.
 
     `metric` is the one by which runs are judged. `problems` names the runs that cannot be
-    read, and why.
+    read, and why. `baselines` are errors of single-task models, by task, from elsewhere.
     """
 
     experiment: ExperimentDir
@@ -48,6 +48,7 @@ class Results:
     runs: pd.DataFrame
     metrics: pd.DataFrame
     problems: tuple[str, ...]
+    baselines: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def group_axis(self) -> GroupAxis:

@@ -27,10 +27,11 @@ METRICS = (
     Metric("mig", title="MIG", cap=1.0),
     Metric("sap", title="SAP", cap=1.0),
     Metric("exact_pair_accuracy", title="exact pairs of unmixed images", cap=1.0),
+    Metric("mean_error", title="mean error of the tasks", cap=1.0),
     Metric("accuracy", title="accuracy", cap=1.0),
 )
 """What is summarised and drawn, where it was measured; tables have all numbers."""
-SMALLER_IS_BETTER = frozenset({"linear_projection_mse", "locked_projection_mse"})
+SMALLER_IS_BETTER = frozenset({"linear_projection_mse", "locked_projection_mse", "mean_error"})
 Row = dict[str, Any]
 
 _READERS: Mapping[str, Callable[[str], Any]] = {

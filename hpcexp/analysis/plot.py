@@ -15,6 +15,7 @@ from hpcexp.analysis.findings import Findings, find_out
 from hpcexp.analysis.findings_files import save_findings
 from hpcexp.analysis.frames import Results, load
 from hpcexp.analysis.summary import Summary, summarise
+from hpcexp.analysis.tasks import add_baselines
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.layout import ExperimentDir
 
@@ -40,17 +41,18 @@ def plot_experiment(
     *,
     figures: Sequence[str] | None = None,
     medium: Medium = SCREEN,
+    baselines: ExperimentDir | None = None,
     on_numbers: Callable[[Results, Summary, Findings], None] = lambda *_: None,
 ) -> PlotReport:
     """Draw what has been recorded so far; `figures` are names in FIGURES, all by default,
-    `medium` what they are for.
+    `medium` what they are for, `baselines` the single-task models that gains of tasks are over.
 
     `on_numbers` is called before the drawing, which takes longer than the numbers do. What
     has no data yet is not drawn. Raises UsageError for an unknown figure, HpcexpError
     where no run has recorded anything.
     """
     chosen = _choose_figures(figures)
-    results = load(experiment)
+    results = add_baselines(load(experiment), baselines)
     summary = summarise(results)
     if results.is_empty:
         raise HpcexpError(

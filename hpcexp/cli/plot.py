@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     default="screen",
     help="Sizes: as wide as labels need, columns of 3.5 and 7.16 inches, or 16 to 9.",
 )
+@click.option(
+    "--baselines",
+    metavar="EXPERIMENT",
+    help="Single-task models that gains of several tasks are over (docs/multitask.md).",
+)
 @json_option
 @experiments_dir_option
 def plot(
@@ -40,6 +45,7 @@ def plot(
     experiment_name: str,
     figures: tuple[str, ...],
     medium: str,
+    baselines: str | None,
     as_json: bool,
     experiments_dir: Path | None,
 ) -> None:
@@ -59,13 +65,18 @@ def plot(
     from hpcexp.analysis.plot import plot_experiment
 
     experiment = find(experiment_name, experiments_dir, quiet=as_json, archives=True)
+    other = find(baselines, experiments_dir, quiet=as_json, archives=True) if baselines else None
 
     def show(results: Results, summary: Summary, findings: Findings) -> None:
         if not as_json:
             click.echo(f"{describe(results, summary, findings)}\n")
 
     report = plot_experiment(
-        experiment, figures=figures or None, medium=MEDIA[medium], on_numbers=show
+        experiment,
+        figures=figures or None,
+        medium=MEDIA[medium],
+        baselines=other,
+        on_numbers=show,
     )
     if as_json:
         files = [str(path) for path in (*report.written, *report.tables)]

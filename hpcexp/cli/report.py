@@ -36,6 +36,11 @@ SUFFIXES = (".html", ".htm")
     metavar="FILE",
     help="Where to, .html.  [default: plots/report.html in the experiment]",
 )
+@click.option(
+    "--baselines",
+    metavar="EXPERIMENT",
+    help="Single-task models that gains of several tasks are over (docs/multitask.md).",
+)
 @click.option("--open", "open_it", is_flag=True, help="Show it in the browser of this machine.")
 @json_option
 @experiments_dir_option
@@ -43,6 +48,7 @@ def report(
     *,
     experiment_name: str,
     output: Path | None,
+    baselines: str | None,
     open_it: bool,
     as_json: bool,
     experiments_dir: Path | None,
@@ -59,7 +65,8 @@ def report(
     from hpcexp.analysis.report.write import write_report
 
     experiment = find(experiment_name, experiments_dir, quiet=as_json, archives=True)
-    written = write_report(experiment, _look_around(experiment), output=output)
+    other = find(baselines, experiments_dir, quiet=as_json, archives=True) if baselines else None
+    written = write_report(experiment, _look_around(experiment), baselines=other, output=output)
     if as_json:
         print_json(
             {

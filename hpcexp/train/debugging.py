@@ -49,6 +49,9 @@ class DebugFacts:
     shape, is what `predict` should give. `trivial_loss` is what the best constant reaches, and
     `floor` the least loss that any model reaches on a batch, a scalar; None: 0.
     `min_spread` is the standard deviation over examples below which predictions are constant.
+    `learned_part`: what counts as known by heart, as a part of the way from `floor` to
+    `trivial_loss`. `without_effect` are endings of names of parameters that change no output,
+    such as the bias of keys in attention.
     `permute` puts the inputs of every example into another order, of `num_permuted`, and the
     second dimension of the predictions should follow.
     """
@@ -60,6 +63,8 @@ class DebugFacts:
     floor: Predict | None = None
     initial_loss: InitialLoss | None = None
     min_spread: float = 1e-3
+    learned_part: float = 0.1
+    without_effect: Sequence[str] = ()
     permute: Callable[[StepInputs, Tensor], StepInputs] | None = None
     num_permuted: int = 0
     easier: Easier | None = None

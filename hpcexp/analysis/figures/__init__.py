@@ -15,6 +15,7 @@ from hpcexp.analysis.figures.curves import draw_loss_curves, draw_metric_curves
 from hpcexp.analysis.figures.drawing import Drawing
 from hpcexp.analysis.figures.media import SCREEN, Medium
 from hpcexp.analysis.figures.success_rate import draw_success_rates
+from hpcexp.analysis.figures.tasks import draw_tasks
 from hpcexp.analysis.frames import Results
 
 
@@ -29,6 +30,7 @@ class Figure(Protocol):
 FIGURES: dict[str, Figure] = {
     "boxplots": draw_boxplots,
     "success_rate": draw_success_rates,
+    "tasks": draw_tasks,
     "metric_curves": draw_metric_curves,
     "loss_curves": draw_loss_curves,
 }

@@ -13,9 +13,10 @@ from hpcexp.analysis.frames import Results
 from hpcexp.analysis.losses import describe_loss, is_loss
 from hpcexp.analysis.report.numbers import shorten, shorten_all
 from hpcexp.analysis.summary import Summary, describe_distribution
+from hpcexp.analysis.tasks import ERROR
 from hpcexp.train.metric import Metric
 
-MAX_METRICS = 12
+MAX_METRICS = 20
 MAX_RUNS_WITH_ALL = 2500
 """With more runs only the primary metric and the total loss have boxes."""
 
@@ -30,9 +31,10 @@ def collect_boxes(results: Results) -> list[Data]:
 
 
 def list_box_metrics(results: Results) -> list[Metric]:
-    """The primary metric first, then the losses, then all others that were validated."""
+    """The primary metric first, then errors of tasks, the losses, and all others."""
     names = [str(c).removeprefix("final.") for c in results.runs if str(c).startswith("final.")]
-    names.sort(key=lambda name: not is_loss(name))  # a stable sort: else as recorded
+    # A stable sort: else as recorded.
+    names.sort(key=lambda name: (not name.startswith(ERROR), not is_loss(name)))
     others = [_describe(name, results.metric) for name in names if name != results.metric.name]
     return [results.metric, *others]
 
@@ -44,6 +46,8 @@ def _describe(name: str, primary: Metric) -> Metric:
     part = name.removeprefix(f"{primary.name}.")
     if part != name:
         return Metric(name, title=f"{primary.title}, {part}", cap=primary.cap)
+    if name.startswith(ERROR):
+        return Metric(name, title=f"error of task {name.removeprefix(ERROR)}")
     return Metric(name, title=name.replace("_", " "))
 
 

@@ -33,9 +33,11 @@ from hpcexp.analysis.report.tables import (
     make_run_rows,
     split_verdicts,
 )
+from hpcexp.analysis.report.task_tables import TaskTable, make_task_tables
 from hpcexp.analysis.report.usage import Usage, measure_usage
 from hpcexp.analysis.settings import read_configs
 from hpcexp.analysis.summary import Summary, summarise
+from hpcexp.analysis.tasks import add_baselines
 from hpcexp.analysis.verdict_lines import describe_verdicts
 from hpcexp.store.experiment import Plan
 from hpcexp.store.layout import ExperimentDir
@@ -66,6 +68,7 @@ class Report:
     groups: Sequence[GroupRow]
     pairs: Sequence[PairRow]
     runs: Sequence[RunRow]
+    tasks: Sequence[TaskTable]
     colours: Sequence[GroupColour]
     gallery: Gallery
     usage: Usage
@@ -75,12 +78,18 @@ class Report:
     data: Mapping[str, Any]
 
 
-def collect_report(experiment: ExperimentDir, circumstances: Circumstances) -> Report:
+def collect_report(
+    experiment: ExperimentDir,
+    circumstances: Circumstances,
+    *,
+    baselines: ExperimentDir | None = None,
+) -> Report:
     """Read all that an experiment has recorded so far, also before it has recorded anything.
 
-    Raises HpcexpError where its plan cannot be read.
+    `baselines` is the experiment of single-task models that gains are over. Raises HpcexpError
+    where a plan cannot be read.
     """
-    results = load(experiment)
+    results = add_baselines(load(experiment), baselines)
     summary, axis = summarise(results), results.group_axis
     configs = read_configs(experiment, results.plan)
     findings = find_out(results, configs=configs)
@@ -104,6 +113,7 @@ def collect_report(experiment: ExperimentDir, circumstances: Circumstances) -> R
         groups=make_group_rows(findings),
         pairs=make_pair_rows(findings),
         runs=make_run_rows(results, circumstances.statuses),
+        tasks=make_task_tables(results),
         colours=choose_group_colours(axis),
         gallery=collect_gallery(results),
         usage=measure_usage(

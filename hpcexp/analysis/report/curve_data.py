@@ -14,12 +14,13 @@ from hpcexp.analysis.figures.units import add_unit
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.losses import TOTAL_LOSS, describe_loss, is_loss
 from hpcexp.analysis.report.numbers import shorten_all
+from hpcexp.analysis.tasks import ERROR
 from hpcexp.store.metrics import SPLITS
 
 MAX_NUMBERS = 330_000
 """Of single runs, in all curves: six bytes each are 2 MB."""
 MIN_POINTS = 25
-MAX_CURVES = 12
+MAX_CURVES = 16
 RUN_DIGITS = 3
 
 _SPLIT_TITLES = {"train": "training", "validate": "validation"}
@@ -55,9 +56,10 @@ def list_curves(results: Results) -> list[tuple[str, str]]:
     names = [str(c) for c in results.metrics.columns if str(c) not in _KEYS]
     first = [(primary, "validate"), (TOTAL_LOSS, "validate"), (TOTAL_LOSS, "train")]
     losses = [n for n in names if is_loss(n)]
+    errors = [(n, "validate") for n in names if n.startswith(ERROR)]
     others = [n for n in names if not is_loss(n)]
     rest = [(n, split) for n in (*losses, *others) for split in reversed(SPLITS)]
-    return list(dict.fromkeys([*first, *rest]))
+    return list(dict.fromkeys([*first, *errors, *rest]))
 
 
 def _choose_step(curves: Curves, *, budget: int) -> int | None:

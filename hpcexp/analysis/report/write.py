@@ -23,13 +23,17 @@ class WrittenReport:
 
 
 def write_report(
-    experiment: ExperimentDir, circumstances: Circumstances, *, output: Path | None = None
+    experiment: ExperimentDir,
+    circumstances: Circumstances,
+    *,
+    baselines: ExperimentDir | None = None,
+    output: Path | None = None,
 ) -> WrittenReport:
     """Write a report whole or not at all, among the figures unless another place is given.
 
     Raises HpcexpError where the experiment cannot be read or the file not be written.
     """
-    report = collect_report(experiment, circumstances)
+    report = collect_report(experiment, circumstances, baselines=baselines)
     page = render_report(report).encode("utf-8", errors="backslashreplace")
     path = output or experiment.report_path
     write_page(path, page)

@@ -24,10 +24,8 @@ FEW = 8
 """Examples of the batch that stays the same."""
 
 
-PART_OF_TRIVIAL = 0.1
-"""By heart: a tenth of the way from the least loss to that of the best constant."""
 PART_OF_FIRST = 0.5
-"""The same where no constant is known: half of the loss at the beginning."""
+"""By heart, where no constant is known: half of the loss at the beginning."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,15 @@ class Bench:
         """The batch that stays the same."""
         return self.make_inputs()
 
+    def weigh_all(self, inputs: StepInputs) -> StepInputs:
+        """Inputs in which every loss has the largest weight that its schedule ever gives it."""
+        num_steps = self.given.config.num_steps
+        weights = [
+            self.given.schedule(step)["loss_weights"] for step in (0, num_steps // 2, num_steps)
+        ]
+        most = torch.tensor(weights, device=self.device).amax(dim=0).to(torch.float32)
+        return inputs.add({"loss_weights": most})
+
     def build_model(self, workload: Workload | None = None) -> nn.Module:
         """A model in training mode, always initialised alike."""
         with self.streams.initialising():
@@ -126,7 +133,7 @@ class Bench:
         if trivial is None:
             return PART_OF_FIRST * first
         least = 0.0 if floor is None else floor(model, self.inputs).item()
-        return least + PART_OF_TRIVIAL * (trivial - least)
+        return least + self.facts.learned_part * (trivial - least)
 
     @cached_property
     def overfitted(self) -> Overfitted:

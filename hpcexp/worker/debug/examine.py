@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcexp.errors import HpcexpError
-from hpcexp.worker.debug import learning, outputs, structure
+from hpcexp.worker.debug import learning, losses, outputs, structure
 from hpcexp.worker.debug.bench import Bench
 from hpcexp.worker.debug.findings import (
     CheckFailedError,
@@ -46,6 +46,16 @@ CHECKS: Mapping[str, tuple[Callable[[Bench], str], str]] = {
         structure.check_gradients,
         "a part that is never called, a detach or .item() on the way, a saturated activation, a "
         "weight of 0",
+    ),
+    "loss terms": (
+        losses.check_terms,
+        "a term of which .item(), a detach or a NumPy array was taken: it is added up, may be most "
+        "of what is reported, and trains nothing",
+    ),
+    "strategy": (
+        losses.check_strategy,
+        "weights that are learned from losses of very different scale, or a combination of "
+        "gradients of which some are 0",
     ),
     "initial loss": (
         learning.check_initial_loss,

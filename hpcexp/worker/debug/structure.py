@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from hpcexp.train.inputs import draw_order
-from hpcexp.train.step import StepInputs
 from hpcexp.worker.debug.bench import Bench, measure_loss
 from hpcexp.worker.debug.findings import CheckFailedError
 
@@ -134,10 +133,13 @@ def _list_networks(value: object) -> list[object]:
 def check_gradients(bench: Bench) -> str:
     """Every parameter that is to be trained gets a gradient, and changes."""
     model = bench.build_model()
-    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    idle = tuple(bench.facts.without_effect)
+    trained = {
+        k: p for k, p in model.named_parameters() if p.requires_grad and not k.endswith(idle)
+    }
     largest = dict.fromkeys(trained, 0.0)
     for step in range(NUM_GRADIENT_STEPS):
-        inputs = _weigh_all(bench, step)
+        inputs = bench.weigh_all(bench.make_inputs(step))
         gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
             measure_loss(model, inputs), list(trained.values()), allow_unused=True
         )
@@ -163,15 +165,6 @@ def check_gradients(bench: Bench) -> str:
     frozen = sum(not p.requires_grad for p in model.parameters())
     also = f"; {frozen} are frozen" if frozen else ""
     return f"all {len(trained)} parameter tensors get a gradient and change{also}"
-
-
-def _weigh_all(bench: Bench, step: int) -> StepInputs:
-    """Inputs in which every loss has the largest weight that its schedule ever gives it."""
-    inputs, workload = bench.make_inputs(step), bench.given
-    steps = (0, workload.config.num_steps // 2, workload.config.num_steps)
-    weights = [workload.schedule(s)["loss_weights"] for s in steps]
-    most = torch.tensor(weights, device=bench.device).amax(dim=0).to(torch.float32)
-    return inputs._replace(values={**inputs.values, "loss_weights": most})
 
 
 def _list(names: list[str]) -> str:

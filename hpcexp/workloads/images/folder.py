@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,23 +47,32 @@ def find_class(path: Path, directory: Path) -> str:
     return parts[0] if len(parts) > 1 else ""
 
 
+@dataclass(frozen=True)
+class Read:
+    """Images (N, 3, H, W), the places of their files among those given, and what is broken."""
+
+    images: npt.NDArray[np.uint8]
+    places: tuple[int, ...]
+    broken: tuple[str, ...]
+
+
 def read_images(
     paths: Sequence[Path], *, count: int, settings: ImageFolder, wanted_for: str
-) -> tuple[npt.NDArray[np.uint8], list[Path]]:
-    """The first `count` images that can be read, (N, 3, H, W), and their paths.
+) -> Read:
+    """The first `count` images that can be read; the broken ones are not yet named.
 
     Raises UsageError where there are fewer, and for the first broken one where the settings
     want that.
     """
     images: list[npt.NDArray[np.uint8]] = []
-    kept: list[Path] = []
+    kept: list[int] = []
     broken: list[str] = []
-    for path in paths:
+    for place, path in enumerate(paths):
         if len(images) == count:
             break
         try:
             images.append(read_image(path, size=settings.size, resize=settings.resize))
-            kept.append(path)
+            kept.append(place)
         except _BROKEN as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             broken.append(f"{path} ({reason})")
@@ -71,14 +81,19 @@ def read_images(
                     f"dataset: cannot read {broken[0]}; mend or remove it, or set "
                     "dataset.on_broken: skip"
                 ) from error
-    if broken:
-        logger.warning("%d images cannot be read: %s", len(broken), "; ".join(_name_some(broken)))
     if len(images) < count:
+        warn_of_broken(broken)
         left_out = f" ({len(broken)} cannot be read)" if broken else ""
         raise UsageError(
             f"{wanted_for} is {count}, but there are {len(images)} images{left_out}; ask for fewer"
         )
-    return np.stack(images), kept
+    return Read(np.stack(images), tuple(kept), tuple(broken))
+
+
+def warn_of_broken(broken: Sequence[str]) -> None:
+    """Name the files that could not be read, if there are any."""
+    if broken:
+        logger.warning("%d images cannot be read: %s", len(broken), "; ".join(_name_some(broken)))
 
 
 def read_image(path: Path, *, size: tuple[int, int], resize: str) -> npt.NDArray[np.uint8]:

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from hpcexp.workloads.images.cache import read_images_once
 from hpcexp.workloads.images.config import ImageDataset, ImageFolder
-from hpcexp.workloads.images.folder import find_class, list_images, read_images
+from hpcexp.workloads.images.folder import find_class, list_images
 from hpcexp.workloads.images.procedural import SHAPES, draw_shapes
 
 Split = Literal["train", "validate"]
@@ -71,8 +72,9 @@ def _load_folder(settings: ImageFolder, *, split: Split, count: int, num_validat
     if not is_apart:
         # Validation first: it stays the same when the training set grows.
         shuffled = shuffled[:num_validate] if split == "validate" else shuffled[num_validate:]
-    images, kept = read_images(
+    read = read_images_once(
         shuffled, count=count, settings=settings, wanted_for=f"{split}_set_size"
     )
+    kept = [shuffled[place] for place in read.places]
     labels = np.array([classes.index(find_class(path, directory)) for path in kept])
-    return Images(images, labels, classes)
+    return Images(read.images, labels, classes)

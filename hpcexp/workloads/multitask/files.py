@@ -1,15 +1,17 @@
-"""A laboratory's own features: NumPy arrays in a directory.
+"""A laboratory's own features: NumPy arrays in a directory, or a file for each clip.
 
 PATH/train/text.npy     text_length.npy      (N, T) token ids, (N,)
 PATH/train/video.npy    video_length.npy     (N, T, F), (N,)
 PATH/train/audio.npy    audio_length.npy     (N, T, F), (N,)
 PATH/train/labels.npy                        (N, columns), NaN where there is no label
 PATH/validate/...                            the same
+
+or PATH/index.parquet, as `hpcexp.workloads.multitask.clips` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor
 
 from hpcexp.errors import UsageError
+from hpcexp.workloads.multitask.clips import INDEX, gather_clips, has_index
 from hpcexp.workloads.multitask.config.datasets import MODALITIES, FilesDataset
 
 Array = npt.NDArray[Any]
@@ -34,7 +37,17 @@ def load_files(
     Raises UsageError with all that is wrong with the files of the split.
     """
     split_dir = Path(settings.path) / split
-    reader = _Reader(split_dir, num_samples)
+    arrays = None
+    if has_index(Path(settings.path)):
+        arrays = gather_clips(
+            Path(settings.path),
+            split=split,
+            num_samples=num_samples,
+            labels=list(settings.labels),
+            max_lengths=settings.max_lengths,
+            feature_widths=settings.feature_widths,
+        )
+    reader = _Reader(split_dir, num_samples, arrays)
     data: dict[str, Tensor] = {}
     for modality, longest in zip(MODALITIES, settings.max_lengths, strict=True):
         width = (
@@ -47,15 +60,23 @@ def load_files(
     labels = reader.read_labels(settings, tasks)
     if reader.problems or labels is None:
         # One line: it becomes the reason for which the run failed.
-        raise UsageError(f"{split_dir}: {'; '.join(reader.problems)}")
+        said = "; ".join(reader.problems)
+        if arrays is not None:
+            raise UsageError(f"{Path(settings.path) / INDEX}: {said.replace('.npy', '')}")
+        raise UsageError(f"{split_dir}: {said}")
     return {**data, "labels": torch.from_numpy(labels.astype(np.float32))}
 
 
 class _Reader:
-    """Reads arrays of one split, and collects what is wrong with them."""
+    """Reads arrays of one split, and collects what is wrong with them.
 
-    def __init__(self, split_dir: Path, num_samples: int) -> None:
-        self.split_dir, self.num_samples = split_dir, num_samples
+    `arrays` are those gathered from clips, by their names; None: they are files.
+    """
+
+    def __init__(
+        self, split_dir: Path, num_samples: int, arrays: Mapping[str, Array] | None = None
+    ) -> None:
+        self.split_dir, self.num_samples, self.arrays = split_dir, num_samples, arrays
         self.problems: list[str] = []
 
     def read_features(self, name: str, *, width: int | None, vocabulary: int) -> Array | None:
@@ -128,6 +149,8 @@ class _Reader:
 
     def _load(self, file_name: str, *, num_dims: int) -> Array | None:
         path = self.split_dir / file_name
+        if self.arrays is not None:
+            return self.arrays[path.stem]
         try:
             array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:

@@ -19,7 +19,7 @@ from hpcexp.workloads.multitask.attention import AdditivePooling, CrossAttention
 from hpcexp.workloads.multitask.config import Config
 from hpcexp.workloads.multitask.config.datasets import MODALITIES, Modality
 from hpcexp.workloads.multitask.config.model import Bert
-from hpcexp.workloads.multitask.losses import measure_losses
+from hpcexp.workloads.multitask.losses import measure_losses, weigh_rows
 from hpcexp.workloads.multitask.recurrence import BiLstmWeights, run_layer
 from hpcexp.workloads.multitask.text import make_text_encoder
 
@@ -137,10 +137,16 @@ class Hca(nn.Module):
     def forward(
         self, batch: Mapping[str, Tensor], noise: Mapping[str, Tensor], values: Mapping[str, Tensor]
     ) -> Tensor:
-        """Unweighted losses of the tasks, (L,): means over the rows that each is trained on."""
+        """Unweighted losses of the tasks, (L,): means over the rows that each is trained on.
+
+        A strategy says which rows these are (`row_weights`, (B, L)); without one, all with a label.
+        """
         outputs_BL = self.predict(batch, modalities_M=values["modalities"], seed=noise["seed"])
         losses_BL = measure_losses(outputs_BL, batch["labels"], is_binary=self.is_binary)
-        return (values["row_weights"] * losses_BL).sum(dim=0)
+        weights_BL = values.get("row_weights")
+        if weights_BL is None:
+            weights_BL = weigh_rows((~batch["labels"].isnan()).to(losses_BL.dtype))
+        return (weights_BL * losses_BL).sum(dim=0)
 
     def predict(
         self, batch: Mapping[str, Tensor], *, modalities_M: Tensor, seed: Tensor | None = None

@@ -9,12 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from hpcexp.train.config import TrainConfig
+from hpcexp.train.debugging import DebugFacts
+from hpcexp.train.inspection import Findings, Request
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.workload import Batch
 from hpcexp.workloads.multitask.affinity import measure_affinity
 from hpcexp.workloads.multitask.config import PRIMARY_METRIC, Config
 from hpcexp.workloads.multitask.config.datasets import MODALITIES, FilesDataset
+from hpcexp.workloads.multitask.config.inspection import Inspection
+from hpcexp.workloads.multitask.debugging import describe_for_debugging
 from hpcexp.workloads.multitask.files import load_files
+from hpcexp.workloads.multitask.inspection import KINDS, check_request, inspect
 from hpcexp.workloads.multitask.losses import measure_losses, weigh_rows
 from hpcexp.workloads.multitask.metrics import measure_task
 from hpcexp.workloads.multitask.model import Hca
@@ -41,6 +46,8 @@ def build(config: TrainConfig) -> MultitaskWorkload:
 
 class MultitaskWorkload:
     """One configuration of several tasks learned by one model."""
+
+    inspection_kinds = KINDS
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -109,11 +116,7 @@ class MultitaskWorkload:
         """Losses, errors and metrics of all tasks over rows with a label, and the mean error."""
         assert isinstance(model, Hca)
         reads_M = self._find_read_modalities(like=data["labels"])
-        parts = [
-            model.predict(batch, modalities_M=reads_M)
-            for batch in _split_rows(data, EVALUATED_AT_ONCE)
-        ]
-        outputs_NL, labels_NL = torch.cat(parts), data["labels"]
+        outputs_NL, labels_NL = _predict_all(model, data, reads_M), data["labels"]
         weights_NL = weigh_rows((~labels_NL.isnan()).to(outputs_NL.dtype))
         losses_NL = measure_losses(outputs_NL, labels_NL, is_binary=self.is_binary)
         losses_L = (weights_NL * losses_NL).sum(dim=0)
@@ -128,6 +131,33 @@ class MultitaskWorkload:
         if self.config.affinity.measure:
             values |= self._measure_affinity(model, data, streams, reads_M)
         return {name: values[name] for name in (*self.loss_names, *self.metric_names)}
+
+    @property
+    def inspection_settings(self) -> Inspection:
+        """How the model is looked into while it trains."""
+        return self.config.inspect
+
+    def check_request(self, request: Request) -> None:
+        """Raise UsageError for what cannot be shown."""
+        check_request(self.config, request)
+
+    def inspect(self, model: nn.Module, request: Request) -> Iterator[Findings]:
+        """Numbers of every task on a whole split, and single samples."""
+        assert isinstance(model, Hca)
+        is_train = request.split == "train"
+        size = self.config.train_set_size if is_train else self.config.validate_set_size
+        data = self._load_split("train" if is_train else "validate", size)
+        like = next(model.parameters())
+        moved = {k: v.to(like.device) for k, v in data.items()}
+        reads_M = self._find_read_modalities(like=like)
+        with torch.no_grad():
+            outputs_NL = _predict_all(model, moved, reads_M).float().cpu()
+        yield from inspect(model, data, outputs_NL, request)
+
+    def debug_facts(self) -> DebugFacts:
+        """What `hpcexp debug` can use."""
+        labels = self._load_split("train", self.config.train_set_size)["labels"]
+        return describe_for_debugging(self.config, labels)
 
     def _find_read_modalities(self, *, like: Tensor) -> Tensor:
         used = self.config.modalities.used
@@ -158,6 +188,11 @@ class MultitaskWorkload:
             for i, source in enumerate(config.tasks)
             for j, target in enumerate(config.tasks)
         }
+
+
+def _predict_all(model: Hca, data: Batch, reads_M: Tensor) -> Tensor:
+    batches = _split_rows(data, EVALUATED_AT_ONCE)
+    return torch.cat([model.predict(batch, modalities_M=reads_M) for batch in batches])
 
 
 def _split_rows(data: Batch, size: int) -> Iterator[dict[str, Tensor]]:

@@ -15,26 +15,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
 
+from hpcexp.workloads.cache_dir import (
+    CACHE_DIR_VARIABLE,
+    default_cache_dir,
+    hash_file,
+    lock_directory,
+)
 from hpcexp.workloads.sps.config.datasets import Dataset
 from hpcexp.workloads.sps.dataset import FORMAT_VERSION, Sequences, Split, draw_sequences
 
 logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 600.0
-CACHE_DIR_VARIABLE = "HPCEXP_CACHE_DIR"
 
 _IMAGES, _POSITIONS, _RECORD = "images.npy", "positions.npy", "entry.json"
 _ASIDE = ".aside-"
@@ -60,23 +61,6 @@ def load_sequences(
     except OSError as error:
         _warn_unusable(error)
         return request.draw()
-
-
-def default_cache_dir() -> Path:
-    """`$HPCEXP_CACHE_DIR`, else `$XDG_CACHE_HOME/hpcexp`, else `~/.cache/hpcexp`.
-
-    Raises FileNotFoundError where none of the three is known.
-    """
-    if chosen := os.environ.get(CACHE_DIR_VARIABLE):
-        return Path(chosen).absolute()
-    # The XDG base directory specification: a relative path is to be ignored.
-    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if xdg.is_absolute():
-        return xdg / "hpcexp"
-    try:
-        return Path.home() / ".cache" / "hpcexp"
-    except RuntimeError as error:
-        raise FileNotFoundError("no home directory is known") from error
 
 
 @dataclass(frozen=True)
@@ -109,23 +93,9 @@ def _load_through_cache(request: _Request, cache_dir: Path) -> Sequences:
     # Looking needs no lock and no right to write: a shared cache may be read-only.
     if found := _find(request, key_dir):
         return found
-    with _lock(key_dir):
+    with lock_directory(key_dir, timeout_s=LOCK_TIMEOUT_S):
         # Another process may have drawn them while this one waited.
         return _find(request, key_dir) or _draw_into(key_dir, request)
-
-
-@contextmanager
-def _lock(key_dir: Path) -> Iterator[None]:
-    key_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(key_dir / "lock", timeout=LOCK_TIMEOUT_S)
-    try:
-        lock.acquire()
-    except NotImplementedError as error:
-        raise OSError(f"{key_dir}: the file system has no locks") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _find(request: _Request, key_dir: Path) -> Sequences | None:
@@ -178,13 +148,8 @@ def _map(path: Path) -> npt.NDArray[Any]:
 
 
 def _make_record(request: _Request, entry_dir: Path, count: int) -> dict[str, Any]:
-    checksums = {name: _hash_file(entry_dir / name) for name in (_IMAGES, _POSITIONS)}
+    checksums = {name: hash_file(entry_dir / name) for name in (_IMAGES, _POSITIONS)}
     return {**request.describe(), "num_sequences": count, "sha256": checksums}
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_entry(request: _Request, key_dir: Path, sequences: Sequences) -> None:

@@ -12,7 +12,6 @@ from hpcexp.train.debugging import DebugFacts
 from hpcexp.train.inspection import Findings, Request
 from hpcexp.train.schedule import Oscillation, Ramp, get_value
 from hpcexp.train.seeding import RandomStreams
-from hpcexp.train.step import StepInputs
 from hpcexp.train.workload import Batch
 from hpcexp.workloads.sps import inspection
 from hpcexp.workloads.sps.cache import load_sequences
@@ -20,6 +19,7 @@ from hpcexp.workloads.sps.config import Config
 from hpcexp.workloads.sps.config.inspection import Inspection
 from hpcexp.workloads.sps.config.losses import ImageLossBlend
 from hpcexp.workloads.sps.dataset import Split
+from hpcexp.workloads.sps.debugging import describe_for_debugging
 from hpcexp.workloads.sps.dynamics import list_rnn_noise
 from hpcexp.workloads.sps.linear_projection import measure_linear_projection
 from hpcexp.workloads.sps.objective import Objective
@@ -151,8 +151,14 @@ class SpsWorkload:
         return dict(zip((*self.loss_names, *self.metric_names), values, strict=True))
 
     def debug_facts(self) -> DebugFacts:
-        """What `hpcexp debug` can use: the encoder's latents of each sequence."""
-        return DebugFacts(predict=_encode)
+        """What `hpcexp debug` can use."""
+        images = self._load_split("train", min(self.config.train_set_size, EVALUATED_AT_ONCE))
+        first = [get_value(weight, 0, budget=self.config) for weight in self.loss_weights]
+        return describe_for_debugging(
+            self.config,
+            images["images"],
+            weights=dict(zip(self.loss_names, first, strict=True)),
+        )
 
     @property
     def inspection_settings(self) -> Inspection:
@@ -219,10 +225,3 @@ class SpsWorkload:
             num_frames=self.config.dataset.num_frames,
             min_context=self.config.rnn_min_context,
         )
-
-
-def _encode(model: nn.Module, inputs: StepInputs) -> Tensor:
-    """Means of the latents, (B, T, Z)."""
-    assert isinstance(model, Objective)
-    images = inputs.batch["images"]
-    return model.encode(images.to(next(model.parameters()).dtype) / 255)[0]

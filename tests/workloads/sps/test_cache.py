@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hpcexp.workloads.cache_dir import default_cache_dir
 from hpcexp.workloads.sps import cache, dataset
-from hpcexp.workloads.sps.cache import default_cache_dir, load_sequences
+from hpcexp.workloads.sps.cache import load_sequences
 from hpcexp.workloads.sps.dataset import draw_sequences
 from tests.workloads.sps.sequences import SMALL, assert_same, find_entry, load
 

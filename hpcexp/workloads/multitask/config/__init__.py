@@ -17,6 +17,7 @@ from hpcexp.workloads.multitask.config.datasets import (
     SyntheticDataset,
     TaskKind,
 )
+from hpcexp.workloads.multitask.config.inspection import Inspection
 from hpcexp.workloads.multitask.config.model import Modalities, Model
 from hpcexp.workloads.multitask.config.strategy import (
     Affinity,
@@ -108,6 +109,7 @@ class Config(TrainConfig):
     one_at_a_time: OneAtATime = OneAtATime()
     curriculum: Curriculum = Curriculum()
     affinity: Affinity = Affinity()
+    inspect: Inspection = Inspection()
 
     @model_validator(mode="after")
     def _tasks_exist(self) -> Config:
