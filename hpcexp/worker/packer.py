@@ -6,17 +6,19 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from hpcexp.errors import HpcexpError, RunOwnedError
+from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.packing import PackingRecord, write_packings
 from hpcexp.store.status import SETTLED, read_status
 from hpcexp.store.submissions import Submission
 from hpcexp.worker.auto.choose import Packing, fit_memory
-from hpcexp.worker.auto.probing import Probed, choose_on_node
+from hpcexp.worker.auto.probing import Probed, choose_on_node, find_memory_bytes
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.pack import train_pack
 from hpcexp.worker.packing import find_lane_keys, find_lane_obstacle, make_packs, split_evenly
@@ -92,6 +94,7 @@ class Packer:
                 self.experiment,
                 pack,
                 obstacle=obstacle,
+                memory_bytes=find_memory_bytes(self._read_resources()),
                 num_threads=find_num_threads(),
                 interruption=self.end.interruption,
             )
@@ -103,6 +106,10 @@ class Packer:
         count = min(len(pack), find_num_threads())
         logger.warning("%d runs in %d processes: %s", len(pack), count, obstacle)
         return Packing(1, count, obstacle)
+
+    def _read_resources(self) -> Mapping[str, Any]:
+        changed = self.submission.resources
+        return read_plan(self.experiment).resources if changed is None else changed
 
     def _note(self, pack: Sequence[str], probed: Probed) -> None:
         """For `hpcexp status`; a disk that refuses it is no reason not to train."""

@@ -34,7 +34,8 @@ def test_memory_of_a_lane_is_foreseen_within_a_tenth(make_workload: MakeWorkload
 
 
 def count_peak(make_workload: MakeWorkload, num_lanes: int) -> int:
-    with AllocationMeter() as meter:
+    meter = AllocationMeter()
+    with meter:
         trainings = [
             Training(make_workload(max_epoch=1), streams=RandomStreams(0, i), sink=MemorySink())
             for i in range(num_lanes)

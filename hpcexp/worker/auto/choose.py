@@ -14,6 +14,8 @@ SAFE_PART = 0.85
 """Of the memory that there is, what may be planned with: the line is right within a tenth."""
 LEVEL_PART = 0.97
 """Fewer lanes are chosen where they reach this part of the best throughput."""
+KNEE_PART = 0.75
+"""Of its slope at the end: where the line of memory rises less, it has not begun yet."""
 PROCESSES_GAIN = 1.1
 """Processes must promise this much more: what they would reach together is not measured."""
 GPU_CONTEXT_BYTES = 600 << 20
@@ -32,14 +34,19 @@ class Measured:
 
 @dataclass(frozen=True)
 class MemoryLine:
-    """Memory by number of lanes: base + per lane times lanes, in bytes."""
+    """Memory by number of lanes: base + per lane times lanes, but never below a floor, in bytes.
+
+    The floor is what one run needs at its peak: few lanes may need less for a step than each
+    needs for its evaluation, in which the lanes take turns.
+    """
 
     base_bytes: float
     lane_bytes: float
+    floor_bytes: float = 0.0
 
     def predict(self, num_lanes: int) -> float:
         """Bytes of one process with so many lanes."""
-        return self.base_bytes + self.lane_bytes * num_lanes
+        return max(self.floor_bytes, self.base_bytes + self.lane_bytes * num_lanes)
 
 
 @dataclass(frozen=True)
@@ -67,31 +74,51 @@ class Packing:
 def fit_memory(points: Sequence[tuple[int, float]]) -> MemoryLine:
     """The line of least squares through (lanes, bytes); one point is all of the lanes'.
 
-    It never falls: what is freed and used again can make more lanes look smaller.
+    Points before the line begins to rise belong to the floor. It never falls: what is freed and
+    used again can make more lanes look smaller.
     Raises ValueError where there is no point.
     """
     if not points:
         raise ValueError("a line needs a point at least")
-    count = len(points)
-    mean_n = sum(n for n, _ in points) / count
-    mean_bytes = sum(size for _, size in points) / count
-    spread = sum((n - mean_n) ** 2 for n, _ in points)
+    ordered = sorted(points)
+    floor, rising = ordered[0][1], _find_rising(ordered)
+    count = len(rising)
+    mean_n = sum(n for n, _ in rising) / count
+    mean_bytes = sum(size for _, size in rising) / count
+    spread = sum((n - mean_n) ** 2 for n, _ in rising)
     if spread == 0:
-        return MemoryLine(0.0, mean_bytes / mean_n)
-    slope = sum((n - mean_n) * (size - mean_bytes) for n, size in points) / spread
+        return MemoryLine(0.0, mean_bytes / mean_n, floor)
+    slope = sum((n - mean_n) * (size - mean_bytes) for n, size in rising) / spread
     slope = max(0.0, slope)
-    return MemoryLine(max(0.0, mean_bytes - slope * mean_n), slope)
+    return MemoryLine(max(0.0, mean_bytes - slope * mean_n), slope, floor)
+
+
+def _find_rising(ordered: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """The last points, as far back as they rise about as steeply as at the end."""
+    rising = list(ordered[-2:])
+    if len(rising) < 2:
+        return rising
+    steepest = _slope(*rising)
+    for point in reversed(ordered[:-2]):
+        if _slope(point, rising[0]) < KNEE_PART * steepest:
+            break
+        rising.insert(0, point)
+    return rising
+
+
+def _slope(one: tuple[int, float], other: tuple[int, float]) -> float:
+    return (other[1] - one[1]) / (other[0] - one[0])
 
 
 def count_fitting(line: MemoryLine, room: Room, *, num_processes: int = 1) -> int:
     """The most lanes of each process that fit; 0 where not even one does."""
     context = GPU_CONTEXT_BYTES if room.is_gpu else 0
-    left = SAFE_PART * room.memory_bytes / num_processes - line.base_bytes - context
-    if left < line.lane_bytes:
+    planned = SAFE_PART * room.memory_bytes / num_processes - context
+    if planned < line.predict(1):
         return 0
-    return (
-        room.num_runs if line.lane_bytes == 0 else min(room.num_runs, int(left / line.lane_bytes))
-    )
+    if line.lane_bytes == 0:
+        return room.num_runs
+    return min(room.num_runs, max(1, int((planned - line.base_bytes) / line.lane_bytes)))
 
 
 def choose_packing(measured: Sequence[Measured], room: Room) -> Packing:

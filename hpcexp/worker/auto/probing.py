@@ -9,10 +9,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.worker.auto.choose import (
     Measured,
@@ -45,14 +45,16 @@ def choose_on_node(
     names: list[str],
     *,
     obstacle: str,
+    memory_bytes: float,
     num_threads: int,
     interruption: Interruption,
 ) -> Probed:
     """Probe the first of some runs that are alike, and choose how all of them are packed.
 
-    `obstacle` is why they cannot be lanes; empty where they can.
+    `obstacle` is why they cannot be lanes; empty where they can. On a GPU its own memory counts
+    instead of `memory_bytes`.
     """
-    room = Room(find_memory_bytes(experiment), num_threads, len(names))
+    room = Room(memory_bytes, num_threads, len(names))
     request = Request(
         experiment=str(experiment.path),
         run=names[0],
@@ -110,12 +112,12 @@ def _parse(printed: str) -> Iterator[Measured | Room]:
             yield Measured(**values["Measured"])
 
 
-def find_memory_bytes(experiment: ExperimentDir) -> float:
-    """What the job may use of the node's memory: as Slurm says, else as the template does.
+def find_memory_bytes(resources: Mapping[str, Any]) -> float:
+    """What the job may use of the node's memory: as Slurm says, else as the resources do.
 
     Never more than is free.
     """
-    wanted = float(read_plan(experiment).resources["mem_gb"]) * 2**30
+    wanted = float(resources["mem_gb"]) * 2**30
     if os.environ.get("SLURM_MEM_PER_NODE", "").isdigit():
         wanted = float(os.environ["SLURM_MEM_PER_NODE"]) * 2**20
     return min(wanted, _read_free_bytes())

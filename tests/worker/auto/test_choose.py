@@ -30,9 +30,17 @@ def test_memory_is_a_line_through_what_was_measured() -> None:
     assert line.predict(16) == pytest.approx(18.0)
 
 
+def test_the_line_begins_where_memory_rises() -> None:
+    """One lane needs more for its evaluation than two need for a step: resident MB of the
+    notebook's main configuration on a CPU, of which the last is to be foretold."""
+    line = fit_memory([(1, 894.6), (2, 1036.3), (4, 1598.8)])
+    assert line.predict(1) == 894.6
+    assert line.predict(8) == pytest.approx(2681.7, rel=0.1)
+
+
 def test_of_one_point_all_is_the_lanes_and_a_falling_line_is_level() -> None:
-    assert fit_memory([(2, 6.0)]) == MemoryLine(0.0, 3.0)
-    assert fit_memory([(1, 5.0), (2, 3.0)]) == MemoryLine(4.0, 0.0)
+    assert fit_memory([(2, 6.0)]) == MemoryLine(0.0, 3.0, 6.0)
+    assert fit_memory([(1, 5.0), (2, 3.0)]) == MemoryLine(4.0, 0.0, 5.0)
     with pytest.raises(ValueError, match="a line needs a point"):
         fit_memory([])
 
