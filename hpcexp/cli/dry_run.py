@@ -9,6 +9,7 @@ from typing import Any
 
 from hpcexp.analysis.design import foresee
 from hpcexp.cli.options import make_console, print_json
+from hpcexp.cli.packing_view import describe_auto
 from hpcexp.grid import GROUP
 from hpcexp.launch.code import describe_plan, plan_code
 from hpcexp.launch.executor import DetachedExecutor, LaunchOptions, spell_count
@@ -55,6 +56,10 @@ def print_dry_run(
         _make_bundles(plan, template, executor), template.resources, options
     )
     console.print(described, markup=False)
+    if template.resources.packing == "auto":
+        bundles = _make_bundles(plan, template, executor)
+        for line in describe_auto(plan, bundles, template.resources):
+            console.print(line, markup=False)
     if script is not None:
         console.print("\n[bold]sbatch script[/]")
         # Not through rich, which would fold long lines: this text must be exact.

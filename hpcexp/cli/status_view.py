@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpcexp.cli.deciding_view import describe_deciding
 from hpcexp.cli.progress import format_duration
+from hpcexp.errors import HpcexpError
 from hpcexp.launch.deciding import deciding_to_json, list_look_runs
 from hpcexp.launch.observe import Observation
 from hpcexp.launch.progress import (
@@ -22,6 +23,8 @@ from hpcexp.launch.progress import (
 )
 from hpcexp.launch.suggest import find_evidence, suggest_command
 from hpcexp.store.deciding import read_deciding
+from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.packing import PackingRecord, read_packings
 from hpcexp.store.status import RunStatus, State
 
 if TYPE_CHECKING:
@@ -155,6 +158,8 @@ def _describe_progress(observation: Observation) -> list[str]:
         span = f"{first}" if first == last else f"{first}-{last}"
         lines.append(f"continued: {_count(len(continued))} beyond epoch {span}")
     lines += _describe_recoveries(statuses)
+    if observation.plan.resources.get("packing") == "auto":
+        lines += describe_packings(observation.experiment)
     if held := len(observation.names_held()):
         lines.append(f"held:    {_count(held)} until the cluster has room for more of your jobs")
     return [*lines, *_describe_looks(observation)]
@@ -167,6 +172,21 @@ def _describe_looks(observation: Observation) -> list[str]:
     names = list_look_runs(observation.plan, deciding)
     statuses = {name: observation.statuses[name] for name in names}
     return list(describe_deciding(observation.experiment, deciding, statuses))
+
+
+def describe_packings(experiment: ExperimentDir) -> list[str]:
+    """What jobs chose that were to pack their runs as they find best, a line for each choice."""
+    try:
+        records = read_packings(experiment)
+    except HpcexpError as error:
+        return [f"packing: unknown ({error})"]
+    by_choice: dict[tuple[int, int], list[PackingRecord]] = {}
+    for record in records:
+        by_choice.setdefault((record.num_lanes, record.num_processes), []).append(record)
+    return [
+        f"packing: {alike[0].why}" + (f" (so in {len(alike)} jobs)" if len(alike) > 1 else "")
+        for alike in by_choice.values()
+    ]
 
 
 def _describe_recoveries(statuses: Sequence[RunStatus]) -> list[str]:

@@ -19,6 +19,7 @@ KEYS = ("epoch", "step", "split")
 MACHINE_WORDS = {
     "device": "device",
     "num_threads": "threads",
+    "lanes": "lanes",
     "instructions": "CPU instructions",
     "code": "code",
 }

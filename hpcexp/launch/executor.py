@@ -119,4 +119,5 @@ def describe_packs(bundles: Sequence[Sequence[str]], resources: Resources) -> st
         "none": f" of up to {most} runs each",
         "lanes": f" of up to {most} runs each, {at_once} at a time as lanes of one program,",
         "processes": f" of up to {most} runs each, {at_once} at a time in processes,",
+        "auto": f" of up to {most} runs each, packed as a probe on the node finds best,",
     }[resources.packing]

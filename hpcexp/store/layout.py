@@ -318,6 +318,14 @@ class ExperimentDir:
         """What a job printed, all starts of it."""
         return self.submission_dir(submission_id) / f"job_{index}.log"
 
+    def packing_path(self, submission_id: str, index: int) -> Path:
+        """How a job chose to pack its runs, where that was left to the node."""
+        return self.submission_dir(submission_id) / f"packing_{index}.json"
+
+    def iter_packing_paths(self) -> Iterator[Path]:
+        """What all jobs chose, those of the oldest submission first."""
+        yield from sorted(self.jobs_dir.glob("*/packing_*.json"))
+
     def look_dir(self, number: int) -> Path:
         """The script and the log of the job that takes a look."""
         return self.jobs_dir / f"look_{number}"

@@ -43,7 +43,7 @@ class Submission:
 
     `resources` are what its jobs ask for, where that is not what the plan says. `problem` is
     why it is held or was given up. With `packing`, `lanes` or `processes`, a job trains up to
-    `runs_per_job` of its runs at the same time.
+    `runs_per_job` of its runs at the same time; with `auto` as many as it finds best.
     """
 
     id: str

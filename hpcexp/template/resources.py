@@ -124,10 +124,11 @@ class Resources(BaseModel):
         description="Most jobs of one launch; where there are more runs, a job trains several, "
         "one after another.",
     )
-    packing: Literal["none", "lanes", "processes"] = Field(
+    packing: Literal["none", "lanes", "processes", "auto"] = Field(
         default="none",
         description="Runs of one job at the same time: as lanes of one program (runs of one "
-        "shape), in processes of their own, or none: one after another.",
+        "shape), in processes of their own, auto (what a probe on the node finds best), or none: "
+        "one after another.",
     )
     runs_per_job: int = Field(
         default=16,

@@ -147,8 +147,29 @@ class TrainConfig(Hyperparameters):
 
     @property
     def lane_key(self) -> str:
-        """Equal for runs whose steps are one program, so that they can be lanes of it."""
-        return json.dumps(self.model_dump(mode="json", exclude=self.lane_free), sort_keys=True)
+        """Equal for runs whose steps are one program, so that they can be lanes of it.
+
+        Runs that cannot are alike in why: they are trained in processes.
+        """
+        if self.lane_obstacle:
+            return f"in processes: {self.lane_obstacle}"
+        kept = self.model_dump(mode="json", exclude=self.lane_free)
+        return json.dumps(kept | {"shape": self.lane_shape}, sort_keys=True)
+
+    @property
+    def lane_shape(self) -> Mapping[str, Any]:
+        """What of the hyperparameters in `lane_free` lanes must have in common after all."""
+        return {}
+
+    @property
+    def lane_obstacle(self) -> str:
+        """Why runs of this kind cannot be lanes of one program, in words; empty where they can."""
+        return ""
+
+    @property
+    def supports_lanes(self) -> bool:
+        """Whether runs of this kind can be lanes of one program."""
+        return not self.lane_obstacle
 
     def list_budget_dependents(self) -> tuple[str, ...]:
         """Hyperparameters, by dotted name, with which a longer budget would be another training.

@@ -103,7 +103,8 @@ class Training:
 
     `run` decides everything between steps. The steps themselves are taken one at a time by
     `take_step`, or as a lane of a program that trains several runs (`lanes`), which gives and
-    takes the `state` and reports the steps by `note_steps`. The arguments are those of `fit`.
+    takes the `state` and reports the steps by `note_steps`. Given a reason, `asked_to_end`
+    interrupts it. The arguments are those of `fit`.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Training:
         self.data = {split: self._move(data) for split, data in workload.load_data().items()}
         self.state: TrainState = self.step_function.init_state(streams)
         self.step = 0
+        self.asked_to_end = ""
         self.best_before_end: dict[str, Any] = {}
         self.before_end: dict[str, Any] = {}
         self.recorder = EpochRecorder(
@@ -158,7 +160,7 @@ class Training:
         self._keep_point()
         # There is a reason already where a run was stopped, and killed before it could say so.
         while self.step < self.config.num_steps and not self.controller.stop_reason:
-            if reason := self.sink.interruption():
+            if reason := self.sink.interruption() or self.asked_to_end:
                 return self._end("interrupted", reason)
             taken = yield self._count_free_steps()
             if taken and self._ends_epoch():

@@ -36,10 +36,15 @@ Within = Callable[[int], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class LaneEnd:
-    """How the run at a position ended: its result, or what went wrong."""
+    """How the run at a position ended: its result, or what went wrong.
+
+    A run that is given back was asked to end, for the reason in its result: it is to be trained
+    without the others.
+    """
 
     position: int
     result: FitResult | Exception
+    is_given_back: bool = False
 
 
 class Lane:
@@ -62,6 +67,14 @@ class Lane:
         """One step without the others."""
         return self._advance(self._take_step)
 
+    def give_back(self, why: str) -> LaneEnd:
+        """Have the run end here, with a checkpoint from which it can go on elsewhere."""
+        self.training.asked_to_end = f"cannot be a lane of one program ({why})"
+        end = self.look_around(0)
+        assert end is not None, "a run that is asked to end does"
+        is_given_back = isinstance(end.result, FitResult) and end.result.outcome == "interrupted"
+        return LaneEnd(end.position, end.result, is_given_back)
+
     def _take_step(self) -> int:
         self.training.take_step()
         return self.steps.send(1)
@@ -77,14 +90,17 @@ class Lane:
         return None
 
 
-def fit_lanes(trainings: Sequence[Training], *, within: Within | None = None) -> Iterator[LaneEnd]:
+def fit_lanes(
+    trainings: Sequence[Training], *, within: Within | None = None, gives_back: bool = False
+) -> Iterator[LaneEnd]:
     """Train runs of equal shape together; gives the end of each as it comes.
 
     They may be at different steps. Code that is one run's is called in its `within` context,
     which is given the run's position. An error of one run ends that run. Where there is not
     enough memory for all, half of them wait for the others; where the model cannot be mapped
-    over lanes, the runs are trained one after another.
+    over lanes, the runs are given back, or else trained one after another.
     """
+    _share_data(trainings)
     lanes = []
     for position, training in enumerate(trainings):
         lane = Lane(position, training, within or nullcontext)
@@ -92,18 +108,22 @@ def fit_lanes(trainings: Sequence[Training], *, within: Within | None = None) ->
             yield end
         else:
             lanes.append(lane)
-    yield from _train(lanes)
+    yield from _train(lanes, gives_back=gives_back)
 
 
-def _train(lanes: list[Lane]) -> Iterator[LaneEnd]:
+def _train(lanes: list[Lane], *, gives_back: bool) -> Iterator[LaneEnd]:
     while len(lanes) > 1:
-        program = Program([lane.training for lane in lanes])
+        try:
+            program = Program([lane.training for lane in lanes])
+        except Exception as error:
+            yield from _go_on_without(lanes, error, gives_back=gives_back)
+            return
         while True:
             try:
                 num_taken = program.take_steps(min(lane.num_free for lane in lanes))
             except Exception as error:
                 program.give_back()
-                yield from _go_on_without(lanes, error)
+                yield from _go_on_without(lanes, error, gives_back=gives_back)
                 return
             program.give_back()
             ends = {lane: lane.look_around(num_taken) for lane in lanes}
@@ -115,23 +135,24 @@ def _train(lanes: list[Lane]) -> Iterator[LaneEnd]:
         yield _finish_alone(lane)
 
 
-def _go_on_without(lanes: list[Lane], error: Exception) -> Iterator[LaneEnd]:
+def _go_on_without(lanes: list[Lane], error: Exception, *, gives_back: bool) -> Iterator[LaneEnd]:
     """What the lanes could not do as one program, they do in smaller ones."""
     if is_out_of_memory(error):
         half = len(lanes) // 2
         logger.warning("%d lanes need more memory than there is: %d wait", len(lanes), half)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        yield from _train(lanes[half:])
-        yield from _train(lanes[:half])
+        yield from _train(lanes[half:], gives_back=gives_back)
+        yield from _train(lanes[:half], gives_back=gives_back)
         return
+    why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     logger.warning(
-        "runs cannot be trained as lanes of one program, and follow one another: %s: %s",
-        type(error).__name__,
-        str(error).partition("\n")[0],
+        "runs cannot be trained as lanes of one program, and %s: %s",
+        "go on in processes of their own" if gives_back else "follow one another",
+        why,
     )
     for lane in lanes:
-        yield _finish_alone(lane)
+        yield lane.give_back(why) if gives_back else _finish_alone(lane)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -157,7 +178,7 @@ class Program:
     def __init__(self, trainings: Sequence[Training]) -> None:
         self.trainings = trainings
         self.function = trainings[0].step_function
-        self.state = _stack_states([training.state for training in trainings])
+        self.state = stack_states([training.state for training in trainings])
         self.given: list[TrainState] = []
         self.blocks = StackedBlocks(len(trainings))
         self.samples, self.first_L = _join_samples([t.data["train"] for t in trainings])
@@ -287,6 +308,19 @@ def _join_samples(sets: Sequence[Mapping[str, Tensor]]) -> tuple[Tensors, Tensor
     return joined, torch.tensor([starts[i] for i in chosen], device=device)
 
 
+def _share_data(trainings: Sequence[Training]) -> None:
+    """Have runs of equal data hold the same tensors: once in memory, and equal at a glance."""
+    kept: list[dict[str, dict[str, Tensor]]] = []
+    for training in trainings:
+        for data in kept:
+            own = training.data
+            if own.keys() == data.keys() and all(_is_same(own[s], data[s]) for s in own):
+                training.data = data
+                break
+        else:
+            kept.append(training.data)
+
+
 def _is_same(samples: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return samples.keys() == other.keys() and all(
         tensor is other[name] or torch.equal(tensor, other[name])
@@ -294,7 +328,8 @@ def _is_same(samples: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool
     )
 
 
-def _stack_states(states: Sequence[TrainState]) -> TrainState:
+def stack_states(states: Sequence[TrainState]) -> TrainState:
+    """One state, whose tensors have a first dimension of lanes."""
     return TrainState(
         parameters=_stack([state.parameters for state in states]),
         buffers=_stack([state.buffers for state in states]),

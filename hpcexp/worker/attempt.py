@@ -38,13 +38,13 @@ class Attempt:
     def __init__(self, ownership: Ownership, sink: RunDirSink, patience: Patience) -> None:
         self.ownership, self.sink, self.patience = ownership, sink, patience
 
-    def prepare(self, num_threads: int) -> Training | FitResult:
+    def prepare(self, num_threads: int, *, num_lanes: int = 1) -> Training | FitResult:
         """The run as the core trains it; its result at once where it is asked to stop already."""
         self.patience(self.sink.write_status, check=self.ownership.check)
         config = self.patience(
             lambda: read_run_config(self.sink.run_dir), check=self.ownership.check
         )
-        return _prepare(self.sink, config, self.patience, num_threads)
+        return _prepare(self.sink, config, self.patience, num_threads, num_lanes)
 
     def end(self, outcome: FitResult | Exception) -> None:
         """Write down how the run ended.
@@ -100,7 +100,7 @@ def begin_attempt(ownership: Ownership, patience: Patience) -> Attempt | None:
 
 
 def _prepare(
-    sink: RunDirSink, config: RunConfig, patience: Patience, num_threads: int
+    sink: RunDirSink, config: RunConfig, patience: Patience, num_threads: int, num_lanes: int
 ) -> Training | FitResult:
     # Imported here, after the signal handlers are in place: it takes seconds.
     import torch
@@ -116,6 +116,7 @@ def _prepare(
     machine = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "num_threads": num_threads,
+        "lanes": num_lanes,
         "torch": torch.__version__,
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "code": describe_code(sink.ownership.run_dir.experiment),

@@ -1,4 +1,4 @@
-"""A bundle: the runs that one job trains, one after another."""
+"""A bundle: the runs that one job trains."""
 
 from __future__ import annotations
 
@@ -6,38 +6,20 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpcexp.errors import RunOwnedError
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import find_job_id, read_owner
 from hpcexp.store.submissions import Stage, Submission, read_submission
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.logs import start_logging
 from hpcexp.worker.notify import notify_if_ended
-from hpcexp.worker.pack import train_pack
-from hpcexp.worker.packing import find_lane_keys, make_packs
+from hpcexp.worker.packer import BundleEnd, Packer, train_all
 from hpcexp.worker.patience import Patience
-from hpcexp.worker.processes import train_in_processes
-from hpcexp.worker.run import train_run
 
 logger = logging.getLogger("hpcexp.worker")
 
 POLL_EVERY_S = 5.0
-
-
-@dataclass(frozen=True)
-class BundleEnd:
-    """How a bundle ended: what interrupted it, if anything did.
-
-    `unwritten` are runs whose directories could not be told how they ended, `exit_codes` those
-    of processes that trained them.
-    """
-
-    interruption: Interruption
-    unwritten: list[str] = field(default_factory=list)
-    exit_codes: list[int] = field(default_factory=list)
 
 
 def run_bundle(
@@ -58,10 +40,7 @@ def run_bundle(
             logger.warning("%s: nothing is trained", reason)
             return end
         names = only or submission.bundles[index]
-        if only or submission.packing != "processes":
-            owned = _train_packs(experiment, submission, names, end)
-        else:
-            owned = _train_in_processes(experiment, submission, index, end)
+        owned = Packer(experiment, submission, index, end).train(names, is_share=bool(only))
         _wait_for_owners(experiment, owned, end)
         if end.interruption.signal is None:
             notify_if_ended(experiment)
@@ -80,75 +59,6 @@ def find_refusal(submission: Submission) -> str:
     return ""
 
 
-def _train_packs(
-    experiment: ExperimentDir, submission: Submission, names: Sequence[str], end: BundleEnd
-) -> list[str]:
-    """Train runs, as lanes if the submission says so; returns those that another process owns."""
-    packs = make_packs(
-        names,
-        packing="lanes" if submission.packing == "lanes" else "none",
-        size=submission.runs_per_job,
-        key_of=find_lane_keys(experiment),
-    )
-    owned = []
-    for pack in packs:
-        if end.interruption.signal is not None:
-            break
-        if len(pack) == 1:
-            owned += _train_all(experiment, pack, end)
-        else:
-            owned += _train_pack(experiment, pack, end)
-    return owned
-
-
-def _train_pack(experiment: ExperimentDir, pack: Sequence[str], end: BundleEnd) -> list[str]:
-    packed = train_pack(
-        [experiment.run(name) for name in pack],
-        interruption=end.interruption,
-        num_threads=find_num_threads(),
-    )
-    end.unwritten.extend(run_dir.name for run_dir in packed.unwritten)
-    return [run_dir.name for run_dir in packed.owned]
-
-
-def _train_in_processes(
-    experiment: ExperimentDir, submission: Submission, index: int, end: BundleEnd
-) -> list[str]:
-    """The same in processes, which look after runs that others own themselves."""
-    end.exit_codes.extend(
-        train_in_processes(
-            experiment,
-            submission.id,
-            index,
-            submission.bundles[index],
-            num_processes=submission.runs_per_job,
-            num_threads=find_num_threads(),
-            interruption=end.interruption,
-        )
-    )
-    return []
-
-
-def _train_all(experiment: ExperimentDir, names: Sequence[str], end: BundleEnd) -> list[str]:
-    """Train runs; returns those that another process owns."""
-    owned = []
-    for name in names:
-        if end.interruption.signal is not None:
-            break
-        try:
-            is_written = train_run(
-                experiment.run(name),
-                interruption=end.interruption,
-                num_threads=find_num_threads(),
-            )
-            if not is_written:
-                end.unwritten.append(name)
-        except RunOwnedError as error:
-            logger.warning("%s", error)
-            owned.append(name)
-    return owned
-
-
 def _wait_for_owners(experiment: ExperimentDir, names: Sequence[str], end: BundleEnd) -> None:
     """Train what others own and do not train: until its owner shows life, or is known dead.
 
@@ -159,7 +69,7 @@ def _wait_for_owners(experiment: ExperimentDir, names: Sequence[str], end: Bundl
         time.sleep(POLL_EVERY_S)
         for name, beat in list(waiting.items()):
             if _read_beat(experiment, name) == beat:
-                if not _train_all(experiment, [name], end):
+                if not train_all(experiment, [name], end):
                     del waiting[name]
             else:
                 logger.info("%s is trained by another process", name)
@@ -170,14 +80,6 @@ def _read_beat(experiment: ExperimentDir, name: str) -> tuple[str, float] | None
     run_dir = experiment.run(name)
     owner = read_owner(run_dir)
     return None if owner is None else (owner.id, run_dir.owner_path.stat().st_mtime)
-
-
-def find_num_threads() -> int:
-    """CPUs of the job: as the launcher says, else as Slurm says, else all."""
-    for variable in ("HPCEXP_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
-        if os.environ.get(variable, "").isdigit():
-            return int(os.environ[variable])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def open_experiment(path: str) -> ExperimentDir:

@@ -22,10 +22,12 @@ logger = logging.getLogger("hpcexp.worker")
 
 @dataclass(frozen=True)
 class PackEnd:
-    """Runs that another process owns, and those that could not be told how they ended."""
+    """Runs that another process owns, those that could not be told how they ended, and those
+    that turned out to be no lanes of one program: they are to go on without each other."""
 
     owned: list[RunDir] = field(default_factory=list)
     unwritten: list[RunDir] = field(default_factory=list)
+    given_back: list[RunDir] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,28 @@ class _Member:
 
 
 def train_pack(
-    run_dirs: Sequence[RunDir], *, interruption: Interruption, num_threads: int
+    run_dirs: Sequence[RunDir],
+    *,
+    interruption: Interruption,
+    num_threads: int,
+    gives_back: bool = False,
 ) -> PackEnd:
-    """Train runs of one shape together, each with its own directory, status, log and end."""
+    """Train runs of one shape together, each with its own directory, status, log and end.
+
+    Where the model cannot be mapped over lanes they are given back if that is wanted, else
+    trained one after another.
+    """
     end = PackEnd()
     members = []
     for run_dir in run_dirs:
         if interruption.signal is not None:
             break
-        attempted = attempt_run(run_dir, interruption=interruption, num_threads=num_threads)
+        attempted = attempt_run(
+            run_dir,
+            interruption=interruption,
+            num_threads=num_threads,
+            num_lanes=len(run_dirs),
+        )
         if (training := _begin(run_dir, attempted, end)) is not None:
             members.append(_Member(run_dir, attempted, training))
     if not members:
@@ -56,8 +71,11 @@ def train_pack(
     def speak(position: int) -> AbstractContextManager[None]:
         return speaking_of(members[position].run_dir.path)
 
-    for lane in fit_lanes([member.training for member in members], within=speak):
+    trainings = [member.training for member in members]
+    for lane in fit_lanes(trainings, within=speak, gives_back=gives_back):
         _finish(members[lane.position], lane.result, end)
+        if lane.is_given_back and interruption.signal is None:
+            end.given_back.append(members[lane.position].run_dir)
     return end
 
 

@@ -20,6 +20,8 @@ from hpcexp.worker.interruption import Interruption
 logger = logging.getLogger("hpcexp.worker")
 
 POLL_EVERY_S = 0.2
+LANES_VARIABLE = "HPCEXP_LANES"
+"""How many runs a process that a bundle started trains at a time, as lanes."""
 
 
 def train_in_processes(
@@ -31,11 +33,19 @@ def train_in_processes(
     num_processes: int,
     num_threads: int,
     interruption: Interruption,
+    num_lanes: int = 1,
 ) -> list[int]:
-    """Train runs in so many processes; gives their exit codes, below 0 for a signal."""
+    """Train runs in so many processes, each up to `num_lanes` at a time as lanes.
+
+    Gives their exit codes, below 0 for a signal.
+    """
     shares = [share for i in range(num_processes) if (share := names[i::num_processes])]
-    environment = {**os.environ, "HPCEXP_THREADS": str(max(1, num_threads // len(shares)))}
-    command = [sys.executable, *_list_flags(), "-m", "hpcexp.worker"]
+    environment = {
+        **os.environ,
+        "HPCEXP_THREADS": str(max(1, num_threads // len(shares))),
+        LANES_VARIABLE: str(num_lanes),
+    }
+    command = [sys.executable, *list_flags(), "-m", "hpcexp.worker"]
     arguments = [str(experiment.path), submission_id, str(index)]
     children = [
         subprocess.Popen([*command, *arguments, *share], env=environment) for share in shares
@@ -52,7 +62,7 @@ def train_in_processes(
     return [child.returncode for child in children]
 
 
-def _list_flags() -> list[str]:
+def list_flags() -> list[str]:
     """Those of this process: where modules come from, and that no bytecode is written."""
     flags = [("-P", sys.flags.safe_path), ("-B", sys.flags.dont_write_bytecode)]
     return [*(flag for flag, is_set in flags if is_set), "-u"]

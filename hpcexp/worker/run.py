@@ -44,7 +44,9 @@ def _fit(training: Training) -> FitResult | Exception:
         return error
 
 
-def attempt_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int) -> Attempted:
+def attempt_run(
+    run_dir: RunDir, *, interruption: Interruption, num_threads: int, num_lanes: int = 1
+) -> Attempted:
     """Prepare a run, which the caller then trains, and leave a status that says how it ended.
 
     Yields the run, and is sent its result, or what went wrong. A finished run is left as it
@@ -56,7 +58,7 @@ def attempt_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int
     Raises RunOwnedError where another process owns the run.
     """
     try:
-        yield from _attempt_unless_done(run_dir, interruption.for_run(), num_threads)
+        yield from _attempt_unless_done(run_dir, interruption.for_run(), num_threads, num_lanes)
         return True
     except SupersededError as error:
         # Said to the job's log only: the attempt's lies in the run's directory.
@@ -72,7 +74,7 @@ def attempt_run(run_dir: RunDir, *, interruption: Interruption, num_threads: int
 
 
 def _attempt_unless_done(
-    run_dir: RunDir, interruption: Interruption, num_threads: int
+    run_dir: RunDir, interruption: Interruption, num_threads: int, num_lanes: int
 ) -> Generator[Training, FitResult | Exception, None]:
     patience = Patience(run_dir.experiment.path, interruption)
     if patience(lambda: _is_settled(run_dir), is_refusal_final=True):
@@ -84,7 +86,7 @@ def _attempt_unless_done(
         with logging_to(log, about=run_dir.path), beating(ownership):
             attempt = begin_attempt(ownership, patience)
             if attempt is not None:
-                yield from _see_through(attempt, num_threads)
+                yield from _see_through(attempt, num_threads, num_lanes)
     patience(ownership.release, check=ownership.check)
 
 
@@ -97,12 +99,12 @@ def _is_settled(run_dir: RunDir) -> bool:
 
 
 def _see_through(
-    attempt: Attempt, num_threads: int
+    attempt: Attempt, num_threads: int, num_lanes: int
 ) -> Generator[Training, FitResult | Exception, None]:
     outcome: FitResult | Exception
     try:
         try:
-            prepared = attempt.prepare(num_threads)
+            prepared = attempt.prepare(num_threads, num_lanes=num_lanes)
         except Exception as error:
             outcome = error
         else:

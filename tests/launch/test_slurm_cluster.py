@@ -141,6 +141,23 @@ def assert_script_is_what_the_dry_run_said(experiment: ExperimentDir, dry_run: s
     assert [line for line in lines if line not in expected] == []
 
 
+def test_64_initialisations_as_lanes_are_four_jobs_and_64_runs(hpcexp: CommandLine) -> None:
+    path = hpcexp.write_template("lanes.yaml", rand_inits=64, max_step=8)
+    text = Path(path).read_text().replace("cpus: 1", "packing: lanes, runs_per_job: 16, cpus: 1")
+    Path(path).write_text(text)
+    assert "16 at a time as lanes of one program" in hpcexp("launch", path, "--slurm", "--dry-run")
+    hpcexp("launch", path, "--slurm")
+    experiment = hpcexp.newest()
+    statuses = wait_for(experiment, all_in(State.COMPLETED, State.FAILED))
+    assert all_in(State.COMPLETED)(statuses)
+    assert len({status.job_id for status in statuses.values()}) == 4
+    assert {status.machine["lanes"] for status in statuses.values()} == {16}
+    assert len(statuses) == 64
+    tables = [read_metrics(experiment.run(name).path) for name in statuses]
+    assert {table.step.max() for table in tables} == {8}
+    assert len({table.values.tobytes() for table in tables}) == 64
+
+
 def test_the_report_has_the_hours_that_slurm_counted(hpcexp: CommandLine) -> None:
     hpcexp("launch", hpcexp.write_template("small.yaml"), "--slurm")
     hpcexp.cluster.wait_until_idle(timeout_s=DEADLINE_S)

@@ -20,6 +20,7 @@ from hpcexp.store.metrics import read_last, read_metrics
 from hpcexp.store.notebook.imported import ImportedNotebook
 from hpcexp.store.notebook.notes import Note
 from hpcexp.store.ownership import Owner, acquire, read_live_owner
+from hpcexp.store.packing import PackingRecord
 from hpcexp.store.provenance import Provenance
 from hpcexp.store.snapshot import Root, Snapshot
 from hpcexp.store.status import RunStatus, State, read_status
@@ -120,6 +121,7 @@ def read_section(heading: str) -> str:
         ("`provenance/`", LeftOut, ""),
         ("`jobs/submission_<n>.json`", Submission, ""),
         ("`jobs/submission_<n>.json`", Driver, ""),
+        ("`jobs/submission_<n>/packing_<job>.json`", PackingRecord, ""),
         ("`notes/*.json`", Note, ""),
         ("`notebook/imported/<name>.json`", ImportedNotebook, ""),
         ("`runs/<run>/config.json`", RunConfig, ""),

@@ -16,7 +16,7 @@ from hpcexp.train.lanes import LaneEnd, fit_lanes
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import MemorySink
 from hpcexp.train.workload import Workload
-from tests.train.conftest import MakeWorkload
+from tests.train.conftest import TINY, MakeWorkload
 from tests.train.toy import ToyModel, ToyWorkload
 
 EAGER = FitOptions(read_back_every_s=0.0)
@@ -91,7 +91,7 @@ def assert_equal_trees(one: Any, other: Any, *, tolerance: float) -> None:
         for key in one:
             assert_equal_trees(one[key], other[key], tolerance=tolerance)
     elif isinstance(one, Tensor):
-        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def last_checkpoint(sink: MemorySink) -> dict[str, Any]:
@@ -101,30 +101,36 @@ def last_checkpoint(sink: MemorySink) -> dict[str, Any]:
 
 
 ODD: dict[str, dict[str, Any]] = {
-    "as it comes": {},
-    "batch norm": {"encoder_batch_norm": True},
-    "GRU": {"rnn": "gru"},
-    "dropout": {"rnn_dropout": 0.3},
-    "K = 4": {"symmetry": {"K": 4, "rules": [{"slices": ["0:2"], "sample": ["translate"]}]}},
-    "stop-gradient": {"stop_gradient": {"right": True}},
-    "energy": {"loss_weights": {"sequence_energy": {"real": 1e-3, "fake": 1e-3}}},
-    "best kept": {"keep_best": ["linear_projection_mse"], "keep_every": 2},
+    "GRU, batch norm, dropout": {"rnn": "gru", "encoder_batch_norm": True, "rnn_dropout": 0.3},
+    "K = 4, energy": {
+        "symmetry": {"K": 4, "rules": [{"slices": ["0:2"], "sample": ["translate"]}]},
+        "loss_weights": {"sequence_energy": {"real": 1e-3, "fake": 1e-3}},
+    },
+    "stop-gradient, best and some kept": {
+        "stop_gradient": {"right": True},
+        "keep_best": ["linear_projection_mse"],
+        "keep_every": 2,
+    },
 }
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_a_lane_has_the_records_and_parameters_of_its_solo_run(
-    make_workload: MakeWorkload, odd: str
-) -> None:
+def test_a_lane_has_the_records_and_parameters_of_its_solo_run(make_workload: MakeWorkload) -> None:
     """Four initialisations, 100 steps, in double precision."""
-    workloads = [make_workload(max_step=100, **ODD[odd]) for _ in range(4)]
+    workloads = [make_workload(max_step=100, eval_every=10) for _ in range(4)]
     lanes, results = assert_like_solo(workloads)
     assert all(isinstance(r, FitResult) and r.outcome == "completed" for r in results.values())
     assert len({repr(lane.rows[-1].values) for lane in lanes}) == 4
 
 
+@pytest.mark.parametrize("odd", ODD)
+def test_so_it_has_at_odd_settings(make_workload: MakeWorkload, odd: str) -> None:
+    assert_like_solo([make_workload(max_step=20, **ODD[odd]) for _ in range(2)])
+
+
 def test_single_precision_stays_close(make_workload: MakeWorkload) -> None:
-    workloads = [make_workload(max_step=100, encoder_batch_norm=True) for _ in range(4)]
+    workloads = [
+        make_workload(max_step=100, eval_every=10, encoder_batch_norm=True) for _ in range(2)
+    ]
     lanes, solos = make_sinks(workloads), make_sinks(workloads)
     train_together(workloads, lanes, dtype=torch.float32)
     train_alone(workloads, solos, dtype=torch.float32)
@@ -146,6 +152,16 @@ DIFFERENT: list[dict[str, Any]] = [
     {"weight_decay": 0.1, "train_set_size": 12, "dataset_seed": 5},
     {"lr_schedule": {"kind": "plateau", "metric": "loss", "patience": 1, "decrease": 0.5}},
     {"stop": [{"metric": "loss", "below": 1e9, "from_epoch": 2}]},
+    {
+        "symmetry": {
+            "identity_probability": 0.5,
+            "rules": [{"slices": ["0:3"], "compose": [{"kind": "translate", "std": 2.0}]}],
+        },
+        "dataset": {**TINY["dataset"], "kind": "xj_bounce", "background": [0, 0, 0]},
+        "scheduled_sampling": {"kind": "constant", "forcing_probability": 0.3},
+        "loss_weights": {"kld": {"kind": "oscillation", "high": 1e-3, "period": 0.5}},
+        "max_epoch": 2,
+    },
 ]
 
 
@@ -156,10 +172,31 @@ def test_lanes_may_differ_in_what_reaches_a_step_as_numbers(make_workload: MakeW
     workloads = [make_workload(**c) for c in changes]
     data = workloads[2].config.dataset.model_copy(update={"seed": seed})
     workloads[2].config = workloads[2].config.model_copy(update={"dataset": data})
+    assert len({workload.config.lane_key for workload in workloads}) == 1
     _, results = assert_like_solo(workloads)
-    outcomes = [results[i].outcome for i in range(5)]  # type: ignore[union-attr]
-    assert outcomes == ["completed"] * 4 + ["stopped"]
-    assert [results[i].step for i in range(5)] == [15, 30, 18, 30, 10]  # type: ignore[union-attr]
+    outcomes = [results[i].outcome for i in range(6)]  # type: ignore[union-attr]
+    assert outcomes == [*["completed"] * 4, "stopped", "completed"]
+    steps = [results[i].step for i in range(6)]  # type: ignore[union-attr]
+    assert steps == [15, 30, 18, 30, 10, 10]
+
+
+OTHER_SHAPES: list[dict[str, Any]] = [
+    {},
+    {"rnn_width": 7},
+    {"batch_size": 5},
+    {"dataset": {**TINY["dataset"], "num_frames": 8}},
+    {"dataset": {**TINY["dataset"], "kind": "one_dim"}},
+    {"loss_weights": {"cycle": 0.0}},
+    {"image_loss": {"start": "mse", "end": "l1", "duration": 0.5}},
+    {"symmetry": {"K": 2}},
+    {"symmetry": {"time": {"reverse_probability": 0.5}}},
+    {"optimizer": "sgd"},
+]
+
+
+def test_runs_of_other_shapes_are_no_lanes_of_one_program(make_workload: MakeWorkload) -> None:
+    keys = {make_workload(**changes).config.lane_key for changes in OTHER_SHAPES}
+    assert len(keys) == len(OTHER_SHAPES)
 
 
 def test_a_lane_that_diverges_ends_alone_and_the_others_have_their_numbers() -> None:
@@ -236,6 +273,25 @@ def test_a_model_that_cannot_be_mapped_is_trained_one_run_after_another(
     with caplog.at_level(logging.WARNING):
         assert_like_solo(workloads, losses=0.0, parameters=0.0)
     assert "cannot be trained as lanes of one program" in caplog.text
+
+
+def test_or_it_is_given_back_to_be_trained_elsewhere() -> None:
+    """Each with a checkpoint, from which it goes on as if nothing had been."""
+    workloads = [UnmappableWorkload(lr=lr) for lr in (0.1, 0.2)]
+    given, solos = make_sinks(workloads), make_sinks(workloads)
+    trainings = [
+        Training(workload, streams=RandomStreams(0, i), sink=given[i], dtype=torch.float64)
+        for i, workload in enumerate(workloads)
+    ]
+    ends = list(fit_lanes(trainings, gives_back=True))
+    assert [end.is_given_back for end in ends] == [True, True]
+    for end in ends:
+        assert isinstance(end.result, FitResult)
+        assert (end.result.outcome, end.result.step) == ("interrupted", 0)
+        assert "cannot be a lane of one program (RuntimeError: " in end.result.reason
+    assert train_alone(workloads, given) == train_alone(workloads, solos)
+    for sink, solo in zip(given, solos, strict=True):
+        assert_equal_rows(sink, solo, tolerance=0.0)
 
 
 class GreedyModel(ToyModel):

@@ -44,13 +44,17 @@ def make_experiment(
     *,
     grid: Mapping[str, Sequence[Any]] | None = None,
     packing: str = "none",
+    workload: str = "sps",
     **params: Any,
 ) -> ExperimentDir:
-    """A new experiment of TINY runs, submitted as one bundle, in which nothing has begun."""
+    """A new experiment of TINY runs, submitted as one bundle, in which nothing has begun.
+
+    Of another workload than sps, `params` are all there are.
+    """
     template = {
         "name": "tiny",
-        "workload": "sps",
-        "params": {**TINY, **params},
+        "workload": workload,
+        "params": {**TINY, **params} if workload == "sps" else params,
         "grid": grid or {"rnn_width": [6]},
     }
     directory.mkdir(parents=True, exist_ok=True)

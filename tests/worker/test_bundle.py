@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from hpcexp.worker.bundle import find_num_threads
+from hpcexp.worker.packer import find_num_threads
 
 VARIABLES = ("HPCEXP_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE")
 

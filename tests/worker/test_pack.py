@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpcexp.cli.status_view import describe_packings
 from hpcexp.store.checkpoints import list_checkpoints
 from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.metrics import read_metrics
+from hpcexp.store.packing import read_packings
 from hpcexp.store.status import State, read_status
 from hpcexp.worker.bundle import run_bundle
 from hpcexp.worker.exit_codes import ASK_SLURM
 from hpcexp.worker.packing import find_lane_keys, make_packs
 from tests.worker.conftest import LONG, Worker, list_runs, make_experiment
+from tests.workloads.multitask.conftest import TINY as TINY_MULTITASK
 
 GRID: dict[str, list[Any]] = {"lr": [1e-3, 1e-2], "rnn_width": [6, 8]}
 
@@ -116,6 +119,66 @@ def test_a_pack_that_is_interrupted_goes_on_lane_by_lane(tmp_path: Path) -> None
     for run, alone in zip(runs, list_runs(solo), strict=True):
         assert read_status(run).attempt == 2
         assert_close_to(run, alone)
+
+
+def test_the_node_chooses_writes_down_why_and_status_tells(tmp_path: Path) -> None:
+    """A real probe; whatever it finds best, the runs have the numbers that they have alone."""
+    solo = make_experiment(tmp_path / "solo", grid={"lr": [1e-3, 1e-2, 2e-2]})
+    run_bundle(solo, "submission_001", 0)
+    packed = make_experiment(tmp_path / "packed", grid={"lr": [1e-3, 1e-2, 2e-2]}, packing="auto")
+    run_bundle(packed, "submission_001", 0)
+    assert read_states(packed) == [State.COMPLETED] * 3
+    for run, alone in zip(list_runs(packed), list_runs(solo), strict=True):
+        assert_close_to(run, alone)
+    (record,) = read_packings(packed)
+    assert record.runs == tuple(run.name for run in list_runs(packed))
+    counts = [measured["num_lanes"] for measured in record.measured]
+    assert counts[0] == 1
+    assert record.num_lanes in {*counts, 2}  # two rounds of two where two were best
+    assert record.num_processes == 1
+    assert record.base_bytes + record.lane_bytes > 50e6  # torch alone needs more
+    lanes = {read_status(run).machine["lanes"] for run in list_runs(packed)}
+    assert max(lanes) == record.num_lanes
+    assert describe_packings(packed) == [f"packing: {record.why}"]
+    run_bundle(packed, "submission_001", 0)  # a job that is started again has nothing to probe
+    assert read_packings(packed) == [record]
+
+
+def make_pcgrad(directory: Path, packing: str) -> ExperimentDir:
+    """Two runs of a strategy that cannot be mapped over lanes."""
+    params = {**TINY_MULTITASK, "max_step": 2, "combine": "pcgrad"}
+    return make_experiment(
+        directory, grid={"lr": [1e-3, 1e-2]}, packing=packing, workload="multitask", **params
+    )
+
+
+def test_what_cannot_be_lanes_is_trained_in_processes_and_the_log_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HPCEXP_THREADS", "2")
+    experiment = make_pcgrad(tmp_path, "lanes")
+    end = run_bundle(experiment, "submission_001", 0)
+    assert (read_states(experiment), end.exit_codes) == ([State.COMPLETED] * 2, [0, 0])
+    assert "2 runs in 2 processes: combine pcgrad cannot be mapped over lanes" in caplog.text
+    assert len({read_status(run).pid for run in list_runs(experiment)}) == 2
+
+
+def test_lanes_that_fail_as_such_go_on_in_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator without a batching rule is found out at the first step only."""
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("Batching rule not implemented for aten::_thnn_fused_gru_cell")
+
+    monkeypatch.setenv("HPCEXP_THREADS", "2")
+    monkeypatch.setattr("hpcexp.train.step.StepFunction.step_lanes", refuse)
+    experiment = make_experiment(tmp_path, grid={"lr": [1e-3, 1e-2]}, packing="lanes")
+    end = run_bundle(experiment, "submission_001", 0)
+    assert (read_states(experiment), end.exit_codes) == ([State.COMPLETED] * 2, [0, 0])
+    for run in list_runs(experiment):
+        assert read_status(run).attempt == 2
+        assert "Batching rule not implemented" in run.log_path(1).read_text()
 
 
 def test_a_signal_reaches_every_process(tmp_path: Path) -> None:

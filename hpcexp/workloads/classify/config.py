@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -25,6 +26,11 @@ METRIC_NAMES = (PRIMARY_METRIC.name, "accuracy")
 
 class Config(TrainConfig):
     """Hyperparameters of one run of the classifier."""
+
+    lane_free: ClassVar[dict[str, Any]] = TrainConfig.lane_free | {
+        "dataset": {"seed"},
+        "inspect": True,
+    }
 
     max_epoch: int = Field(
         default=100, ge=1, description="Budget: passes over the training set (epochs)."

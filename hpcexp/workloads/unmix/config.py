@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,11 @@ METRIC_NAMES = (
 
 class Config(TrainConfig):
     """Hyperparameters of one run of the unmixing workload."""
+
+    lane_free: ClassVar[dict[str, Any]] = TrainConfig.lane_free | {
+        "dataset": {"seed"},
+        **dict.fromkeys(("temperature", "frozen", "inspect"), True),
+    }
 
     max_epoch: int = Field(
         default=40, ge=1, description="Budget: passes over the training set (epochs)."

@@ -90,3 +90,14 @@ def test_modalities_are_read_and_built_as_the_mode_says(
 def test_what_cannot_share_a_program_says_so() -> None:
     assert make_config(weighting="gradnorm", order="dsg", rows="dds").supports_lanes
     assert not make_config(combine="pcgrad").supports_lanes
+    assert (
+        make_config(combine="pcgrad").lane_obstacle == "combine pcgrad cannot be mapped over lanes"
+    )
+
+
+def test_budgets_may_differ_between_lanes_unless_a_curriculum_remembers_other_evaluations() -> None:
+    together = {make_config(max_epoch=count).lane_key for count in (4, 40)}
+    assert len(together) == 1
+    curriculum = {"order": "curriculum", "curriculum": {"probe": 0.5}}
+    keys = {make_config(**curriculum, max_epoch=count).lane_key for count in (4, 40)}
+    assert len(keys) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -20,6 +20,7 @@ from hpcexp.workloads.multitask.config.datasets import (
 from hpcexp.workloads.multitask.config.inspection import Inspection
 from hpcexp.workloads.multitask.config.model import Modalities, Model
 from hpcexp.workloads.multitask.config.strategy import (
+    LANE_COMBINATIONS,
     Affinity,
     CaGrad,
     Combination,
@@ -51,6 +52,11 @@ _METRICS: Mapping[TaskKind, tuple[str, ...]] = {
 
 class Config(TrainConfig):
     """Hyperparameters of one run of the multi-task workload."""
+
+    lane_free: ClassVar[dict[str, Any]] = TrainConfig.lane_free | {
+        "dataset": {"seed"},
+        "affinity": True,
+    }
 
     batch_size: int = Field(default=64, ge=1, description="Samples in one optimiser step.")
     train_set_size: int = Field(default=4000, ge=1, description="Samples in the training set.")
@@ -225,6 +231,15 @@ class Config(TrainConfig):
         return {"train": (*losses, "grad_norm"), "validate": (*losses, *self.metric_names)}
 
     @property
-    def supports_lanes(self) -> bool:
-        """Whether runs of this kind can be lanes of one program."""
-        return self.combine == "sum" and self.model.text_encoder.kind != "bert"
+    def lane_shape(self) -> Mapping[str, Any]:
+        """A curriculum remembers every evaluation of its probe."""
+        is_curriculum = "curriculum" in self.order
+        return {"num_remembered": self.num_probe_evaluations if is_curriculum else 0}
+
+    @property
+    def lane_obstacle(self) -> str:
+        """Combinations of gradients solve a problem in every step; BERT cannot be mapped."""
+        if self.combine not in LANE_COMBINATIONS:
+            return f"combine {self.combine} cannot be mapped over lanes"
+        kind = self.model.text_encoder.kind
+        return f"model.text_encoder {kind} cannot be mapped over lanes" if kind == "bert" else ""

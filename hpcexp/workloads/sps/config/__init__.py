@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -38,6 +38,12 @@ PRIMARY_METRIC = Metric(
 
 class Config(TrainConfig):
     """Hyperparameters of one run of the physical-symmetry workload."""
+
+    # Videos, weights, probabilities and transforms reach a step as tensors; of what kind they
+    # were is seen in their shapes alone, which `lane_shape` says.
+    lane_free: ClassVar[dict[str, Any]] = TrainConfig.lane_free | dict.fromkeys(
+        ("dataset", "loss_weights", "scheduled_sampling", "image_loss", "symmetry", "inspect"), True
+    )
 
     dataset: Dataset = BounceDataset()
 
@@ -305,6 +311,18 @@ class Config(TrainConfig):
             complete = count_steps(blend.begin + blend.duration, blend.unit, budget=self)
             found += ("image_loss",) if complete > self.num_steps else ()
         return found
+
+    @property
+    def lane_shape(self) -> Mapping[str, Any]:
+        """Shapes of the videos and of the transforms, and which terms there are."""
+        dataset, symmetry = self.dataset, self.symmetry
+        return {
+            "video": [dataset.resolution, dataset.num_frames, dataset.coordinates],
+            "loss_names": self.loss_names,
+            "image_distances": self.image_distances,
+            "symmetry": [symmetry.K, symmetry.K_mode, symmetry.draw_per],
+            "has_time": not symmetry.time.is_trivial,
+        }
 
     @property
     def is_supervised(self) -> bool:
