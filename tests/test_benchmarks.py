@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-# Chaos needs a cluster, and has a short run of its own in tests/chaos.
-NEEDS_A_CLUSTER = ("chaos",)
+from benchmarks.all import ARGUMENTS, FOR_A_GPU, make_entry, replace_entry
+
+# Chaos needs a cluster, and has a short run of its own in tests/chaos; `all` runs the others.
+NEEDS_A_CLUSTER = ("chaos", "all")
 BENCHMARKS = sorted(
     path
     for path in (Path(__file__).parents[1] / "benchmarks").glob("*.py")
@@ -25,3 +27,39 @@ def test_a_benchmark_runs_and_prints_a_table(script: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(done.stdout.strip().splitlines()) >= 3
     assert list(tmp_path.iterdir()) == []
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "performance.md"
+
+
+def test_all_of_them_replace_their_tables_on_the_page_of_results(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(PAGE.read_text())
+    command = [sys.executable, str(BENCHMARKS[0].parent / "all.py"), "--smoke"]
+    done = subprocess.run(
+        [*command, "--only", "step", "--write", str(page)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    before, after = PAGE.read_text(), page.read_text()
+    assert "median of 2 turns" in after
+    assert "median of 2 turns" not in before
+    begin, end = "<!-- step on cpu: begin -->", "<!-- step on cpu: end -->"
+    assert after.partition(begin)[0] == before.partition(begin)[0]
+    assert after.partition(end)[2] == before.partition(end)[2]
+
+
+def test_the_page_has_a_place_for_each_benchmark_and_for_those_of_a_gpu() -> None:
+    page = PAGE.read_text()
+    places = [f"{name} on cpu" for name in ARGUMENTS] + [f"{name} on gpu" for name in FOR_A_GPU]
+    for place in places:
+        assert "NEW" in replace_entry(page, place, "NEW")
+
+
+def test_a_page_without_a_place_is_refused_with_the_lines_that_it_lacks() -> None:
+    with pytest.raises(ValueError, match="<!-- step on cpu: begin -->"):
+        replace_entry("# Performance", "step on cpu", "NEW")
+
+
+def test_what_is_no_table_is_shown_as_it_was_printed() -> None:
+    assert "```text" in make_entry("step", "a  b\n1  2")
+    assert "```" not in make_entry("step", "| a |\n|---|\n| 1 |")

@@ -15,6 +15,8 @@ from hpcexp.train.rates import LearningRateSchedule, PlateauDecay
 from hpcexp.train.stopping import StopAfterHours, StopRule
 from hpcexp.train.warm_start import WarmStart
 
+Precision = Literal["fp32", "tf32", "bf16"]
+
 
 class TrainConfig(Hyperparameters):
     """Budget, optimisation and evaluation: what `hpcexp.train.fit` reads.
@@ -49,6 +51,11 @@ class TrainConfig(Hyperparameters):
     lr: float = Field(default=1e-3, gt=0, description="Learning rate.")
     lr_schedule: LearningRateSchedule | None = Field(
         default=None, description="How the learning rate falls; null keeps it constant."
+    )
+    precision: Precision = Field(
+        default="fp32",
+        description="How the networks compute in a training step; parameters, the optimiser, "
+        "losses and metrics are fp32 with each.",
     )
     weight_decay: float = Field(
         default=0.0, ge=0, description="L2 penalty (adam, sgd) or decoupled decay (adamw)."

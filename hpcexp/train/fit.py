@@ -24,6 +24,7 @@ from hpcexp.train.continuation import BEFORE_END, undo_end
 from hpcexp.train.control import Controller
 from hpcexp.train.forensics_record import FailedStep, look_into
 from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, make_block
+from hpcexp.train.precision import check_precision, computing_in
 from hpcexp.train.recorder import Divergence, EpochRecorder
 from hpcexp.train.recovery import Recovery
 from hpcexp.train.seeding import RandomStreams
@@ -125,7 +126,10 @@ class Training:
         model.load_state_dict(dict(initial or {}), strict=False)
         model = model.to(options.device, dtype).train()
         self.strategy = workload.make_strategy(model) if isinstance(workload, HasStrategy) else None
-        self.step_function = StepFunction(model, self.config.optimizer, self.strategy)
+        check_precision(self.config.precision, options.device)
+        self.step_function = StepFunction(
+            model, self.config.optimizer, self.strategy, self.config.precision
+        )
         self.evaluated_model = copy.deepcopy(model).eval()
         self.data = {split: self._move(data) for split, data in workload.load_data().items()}
         self.state: TrainState = self.step_function.init_state(streams)
@@ -263,7 +267,7 @@ class Training:
 
     def _evaluate(self) -> None:
         self._load_evaluated_model()
-        with torch.no_grad():
+        with torch.no_grad(), computing_in("fp32", self.options.device):
             data = self.data["validate"]
             metrics = self.workload.evaluate(self.evaluated_model, data, self.streams)
         schedule = self.workload.schedule(max(self.step - 1, 0))

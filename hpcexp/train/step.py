@@ -20,7 +20,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from hpcexp.errors import HpcexpError
+from hpcexp.train.config import Precision
 from hpcexp.train.optimizer import UPDATE_RULES, OptimizerState, clip_by_norm, init_state
+from hpcexp.train.precision import autocasting, computing_in
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.strategy import MOVES, Outcome, Strategy, Tensors
 
@@ -68,6 +70,7 @@ class StepFunction:
     model: nn.Module
     optimizer: str
     strategy: Strategy | None = None
+    precision: Precision = "fp32"
 
     def init_state(self, streams: RandomStreams | None = None) -> TrainState:
         """The state before the first step, with copies of the model's parameters.
@@ -96,20 +99,22 @@ class StepFunction:
 
     def __call__(self, state: TrainState, inputs: StepInputs) -> tuple[TrainState, Tensor]:
         """One update; the state stays as it was from the first non-finite loss or gradient on."""
-        if self.strategy is not None:
-            return self._step_by_strategy(self.strategy, state, inputs, over_lanes=_as_it_is)
-        return _step(state, inputs, loss=self._loss, update=self._update)
+        with computing_in(self.precision, state.step.device):
+            if self.strategy is not None:
+                return self._step_by_strategy(self.strategy, state, inputs, over_lanes=_as_it_is)
+            return _step(state, inputs, loss=self._loss, update=self._update)
 
     def step_lanes(self, state: TrainState, inputs: StepInputs) -> tuple[TrainState, Tensor]:
         """One update of several runs at once; every tensor has a first dimension of lanes.
 
         Raises HpcexpError where the strategy cannot: its runs train in processes of their own.
         """
-        if self.strategy is not None:
+        with computing_in(self.precision, state.step.device):
+            if self.strategy is None:
+                return _step(state, inputs, loss=vmap(self._loss), update=vmap(self._update))
             if not self.strategy.supports_lanes:
                 raise HpcexpError("this strategy cannot train several runs as lanes of one program")
             return self._step_by_strategy(self.strategy, state, inputs, over_lanes=vmap)
-        return _step(state, inputs, loss=vmap(self._loss), update=vmap(self._update))
 
     def _loss(
         self, parameters: Tensors, buffers: Tensors, inputs: StepInputs
@@ -124,8 +129,12 @@ class StepFunction:
     ) -> tuple[Tensor, Tensors]:
         # Modules such as batch norm write to their buffers: let them write to copies.
         new_buffers = {k: v.clone() for k, v in buffers.items()}
-        losses: Tensor = functional_call(self.model, (dict(parameters), new_buffers), tuple(inputs))
-        return losses, new_buffers
+        weights = inputs.values["loss_weights"]
+        with autocasting(self.precision, weights.device):
+            losses: Tensor = functional_call(
+                self.model, (dict(parameters), new_buffers), tuple(inputs)
+            )
+        return losses.to(weights.dtype), new_buffers
 
     def _step_by_strategy(
         self,

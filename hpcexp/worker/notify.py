@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import subprocess
-import urllib.request
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -95,6 +94,8 @@ def _post(url: str, message: Mapping[str, Any]) -> None:
     if not url.startswith(("https://", "http://")):
         logger.warning("notify.webhook: %s is not set here, or is no address", url[:40])
         return
+    import urllib.request  # only here: most workers never need it, and it loads slowly
+
     request = urllib.request.Request(
         url, data=json.dumps(message).encode(), headers={"Content-Type": "application/json"}
     )

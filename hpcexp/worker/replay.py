@@ -85,7 +85,8 @@ def replay_run(run_dir: RunDir, *, device: str | None = None) -> Replay:
     with torch.random.fork_rng(devices=[]):
         model = workload.build_model().to(chosen, dtype).train()
     strategy = workload.make_strategy(model) if isinstance(workload, HasStrategy) else None
-    function = StepFunction(model, workload.config.optimizer, strategy)
+    config = workload.config
+    function = StepFunction(model, config.optimizer, strategy, config.precision)
     state = _load_state(run_dir, record, function, device=chosen)
     inputs = _load_inputs(run_dir, record, workload, device=chosen, dtype=dtype)
     return Replay(

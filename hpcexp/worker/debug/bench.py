@@ -116,7 +116,8 @@ class Bench:
     def overfit(self, *, lr_factor: float = 1.0) -> Overfitted:
         """Train on the batch that stays the same, until it is known by heart."""
         model = self.build_model()
-        function = StepFunction(model, self.workload.config.optimizer)
+        config = self.workload.config
+        function = StepFunction(model, config.optimizer, precision=config.precision)
         state, inputs = function.init_state(), self.inputs.scale("lr", lr_factor)
         losses: list[float] = []
         goal = -math.inf

@@ -67,7 +67,10 @@ def sweep_lr(bench: Bench, *, lowest: float, highest: float, num_steps: int) -> 
 
     Raises HpcexpError where the loss is not finite from the beginning.
     """
-    function = StepFunction(bench.build_model(bench.given), bench.given.config.optimizer)
+    config = bench.given.config
+    function = StepFunction(
+        bench.build_model(bench.given), config.optimizer, precision=config.precision
+    )
     state = function.init_state()
     rates: list[float] = []
     losses: list[float] = []

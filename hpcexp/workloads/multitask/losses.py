@@ -14,6 +14,7 @@ def measure_losses(outputs_BL: Tensor, labels_BL: Tensor, *, is_binary: Sequence
 
     Where a label is missing (NaN) the loss is that of label 0: it is to be weighted by 0.
     """
+    outputs_BL = outputs_BL.to(labels_BL.dtype)  # whatever the network computed in
     labels_BL = labels_BL.nan_to_num(0.0)
     entropy_BL = binary_cross_entropy_with_logits(
         outputs_BL, labels_BL.clamp(0, 1), reduction="none"

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hpcexp.train.precision import in_full_precision
 from hpcexp.workloads.sps.config import Config
 from hpcexp.workloads.sps.dynamics import Dynamics, Prediction, SequenceEnergy
 from hpcexp.workloads.sps.losses import (
@@ -178,6 +179,8 @@ class Objective(nn.Module):
             for_latents = self._run_rnn(read_BTZ.detach(), noise, values, symmetry)[2]
         return Predicted(transformed, raw, undone, for_latents)
 
+    # Latents are few, and an RNN feeds on its own rounding errors: fp32 whatever the networks have.
+    @in_full_precision
     def _run_rnn(
         self, read_BTZ: Tensor, noise: Tensors, values: Tensors, symmetry: AnySymmetry
     ) -> tuple[Tensor, Prediction, Tensor]:
@@ -198,6 +201,7 @@ class Objective(nn.Module):
         shape = (num_members, num_sequences, num_predicted, *image_shape)
         return decoded[:, :num_frames], ahead.transpose(0, 1).reshape(shape)
 
+    @in_full_precision
     def _compare_images(
         self, images: Tensor, targets: Tensor, values: Tensors, weights_NP: Tensor | None = None
     ) -> Tensor:
@@ -209,6 +213,7 @@ class Objective(nn.Module):
             return distances[0]
         return (values["image_loss"] * torch.stack(distances)).sum()
 
+    @in_full_precision
     def _measure_rnn_kld(
         self, predicted: Predicted, noise: Tensors, symmetry: AnySymmetry
     ) -> Tensor:
@@ -248,6 +253,7 @@ class Objective(nn.Module):
             terms["supervise.vae.decode"] = self._compare_images(decoded, encoded.images, values)
         return terms
 
+    @in_full_precision
     def _measure_consistency(
         self,
         encoded: Encoded,
@@ -276,6 +282,7 @@ class Objective(nn.Module):
             undone, torch.stack(targets), distance="mse", weights_NP=symmetry.weigh_frames(noise)
         )
 
+    @in_full_precision
     def _measure_energy(self, transformed_NTZ: Tensor, noise: Tensors) -> dict[str, Tensor]:
         std = self.config.energy_rnn.noise_std
         fake_NTZ = transformed_NTZ + std * noise["energy"]

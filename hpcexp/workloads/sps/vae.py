@@ -40,8 +40,11 @@ class Encoder(nn.Module):
         self.to_posterior = nn.Linear(channels[-1] * side * side, outputs)
 
     def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Mean and log-variance, each (N, Z); no log-variance where not variational."""
-        outputs = self.to_posterior(self.convolutions(images_NCHW))
+        """Mean and log-variance, each (N, Z); no log-variance where not variational.
+
+        Of the images' type, also where the layers compute in bf16.
+        """
+        outputs = self.to_posterior(self.convolutions(images_NCHW)).to(images_NCHW.dtype)
         if not self.variational:
             return outputs, None
         mean_NZ, log_variance_NZ = outputs.chunk(2, -1)
@@ -80,8 +83,13 @@ class Decoder(nn.Module):
         self.convolutions = nn.Sequential(*layers, last)
 
     def forward(self, z_NZ: Tensor) -> Tensor:
-        """Images, (N, C, H, W)."""
-        images: Tensor = self.convolutions(self.spread(z_NZ).unflatten(-1, self.image_shape))
+        """Images, (N, C, H, W), of the latents' type, also where the layers compute in bf16."""
+        *layers, last = self.convolutions
+        pixels: Tensor = self.spread(z_NZ).unflatten(-1, self.image_shape)
+        for layer in layers:
+            pixels = layer(pixels)
+        # In bf16 a sigmoid of 0.998 is 1, where nothing is learned any more.
+        images: Tensor = last(pixels.to(z_NZ.dtype))
         return images
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from hpcexp.train.precision import in_full_precision
+
 RIDGE = 1e-4
 """Of least squares, as a part of the mean square of the sources' features."""
 
@@ -74,6 +76,7 @@ class PairMlp(nn.Module):
 class LeastSquares(Dot):
     """The weights with which the sources' features add up to the mixture's; no parameters."""
 
+    @in_full_precision
     def forward(self, mixture_BF: Tensor, sources_BNF: Tensor) -> Tensor:
         """Weights, (B, N), by ridge regression without a bias."""
         gram_BNN = sources_BNF @ sources_BNF.transpose(-1, -2)

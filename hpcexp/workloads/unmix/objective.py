@@ -40,9 +40,10 @@ class Objective(nn.Module):
         mixture, sources = mix(
             batch["images"].to(weights_BN.dtype) / 255, weights_BN, kind=self.config.items
         )
-        mixture_BF, sources_BNF = self.encode(mixture, sources)
-        scores: Tensor = self.decoder(mixture_BF, sources_BNF)
-        return scores
+        features = self.encode(mixture, sources)
+        # Of the weights' type, whatever the networks compute in.
+        scores: Tensor = self.decoder(*(f.to(weights_BN.dtype) for f in features))
+        return scores.to(weights_BN.dtype)
 
     def encode(self, mixture_BCHW: Tensor, sources_BNCHW: Tensor) -> tuple[Tensor, Tensor]:
         """Features of the mixture, (B, F), and of the sources, (B, N, F)."""

@@ -1,0 +1,1 @@
+"""What the benchmarks share: configurations, turns, tables, words about the machine."""

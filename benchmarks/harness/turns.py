@@ -1,0 +1,51 @@
+"""Timing in turns: whatever slows the machine down for a while slows down every variant."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+Turn = Callable[[], float]
+"""Takes a variant's turn, and returns its seconds."""
+
+
+def synchronise() -> None:
+    """Wait for the GPU, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def timed(function: Callable[[], object], *, times: int = 1) -> Turn:
+    """A turn that calls a function some times: the seconds of each, until the GPU has done it."""
+
+    def take_turn() -> float:
+        synchronise()
+        begun = time.perf_counter()
+        for _ in range(times):
+            function()
+        synchronise()
+        return (time.perf_counter() - begun) / times
+
+    return take_turn
+
+
+def take_turns(
+    variants: Mapping[str, Turn], *, rounds: int, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each turn of each variant but those of the first rounds, which warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(rounds + warm_up):
+        for name, take_turn in variants.items():
+            taken = take_turn()
+            if number >= warm_up:
+                seconds[name].append(taken)
+    return seconds
+
+
+def compare(seconds: Mapping[str, list[float]], name: str, *, peer: str) -> float:
+    """How many times as long as its peer a variant took: the median over the rounds."""
+    pairs = zip(seconds[name], seconds[peer], strict=True)
+    return statistics.median(own / other for own, other in pairs)
