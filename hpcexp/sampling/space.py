@@ -67,6 +67,8 @@ class Axis:
         if self.distribution == "choice":
             return self.arguments.index(value) / max(1, len(self.arguments) - 1)
         first, second = self.arguments
+        if self.distribution == "integer":  # the middle of the part that gives this number
+            return float((value - first + 0.5) / (second - first + 1))
         if self.distribution == "normal":
             return NormalDist(first, second).cdf(value)
         if self.is_log:

@@ -318,6 +318,10 @@ class ExperimentDir:
         """What a job printed, all starts of it."""
         return self.submission_dir(submission_id) / f"job_{index}.log"
 
+    def search_dir(self, number: int) -> Path:
+        """The script and the log of the job that goes on with a search after so many samples."""
+        return self.jobs_dir / f"search_{number}"
+
     def look_dir(self, number: int) -> Path:
         """The script and the log of the job that takes a look."""
         return self.jobs_dir / f"look_{number}"

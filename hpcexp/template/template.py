@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcexp.grid import Group, Run, expand_groups, expand_runs
-from hpcexp.sampling import draw_described
+from hpcexp.sampling import ADAPTIVE, draw_described
 from hpcexp.template.assemble import assemble
 from hpcexp.template.comparison import Comparison
 from hpcexp.template.nodes import Source
@@ -47,6 +47,11 @@ class Template:
     profile: str | None
     overrides: tuple[str, ...]
     sources: tuple[Source, ...]
+
+    @property
+    def is_search(self) -> bool:
+        """Whether later samples depend on the results of earlier ones."""
+        return self.sample.get("method") in ADAPTIVE
 
     @property
     def num_runs(self) -> int:
