@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpcexp.sampling import Points, is_equal
+
 BASE_GROUP_NAME = "base"
 GROUP = "group"
 """Under this name a group of `groups` has its own name among its values."""
@@ -50,17 +52,28 @@ def expand_groups(
     named: Iterable[str] = (),
     zips: Sequence[Mapping[str, Sequence[Any]]] = (),
     exclude: Sequence[Mapping[str, Any]] = (),
+    samples: Points | None = None,
 ) -> tuple[Group, ...]:
-    """The product of the named groups, the axes, and the zips, in their order, the last fastest.
+    """The product of named groups, axes, zips and samples, in their order, the last fastest.
 
     A named group has the value of its name under `GROUP`; a zip is a number of axes of equal
     length that move together. Combinations that hold all the values of an entry of `exclude`
-    are left out. Without any factor there is one group, `base`, of no values.
+    are left out. A sample is called by its number, and says nothing of axes whose conditions
+    are not met. Without any factor there is one group, `base`, of no values.
     Raises ValueError where an axis repeats a value: two groups would share a name.
     """
     factors = [[(name, {GROUP: name}) for name in named]] if named else []
     factors += [_spell_zip({name: values}) for name, values in axes.items()]
     factors += [_spell_zip(together) for together in zips]
+    if samples is not None:
+        kept = tuple(
+            group
+            for combination in itertools.product(*factors)
+            for group in _combine_samples(combination, samples)
+            if not any(matches(group.values, entry) for entry in exclude)
+        )
+        _refuse_shared_names(kept)
+        return kept
     if not factors:
         return (Group(name=BASE_GROUP_NAME, values={}),)
     groups = tuple(
@@ -75,13 +88,20 @@ def expand_groups(
     return kept
 
 
+def _combine_samples(
+    combination: tuple[tuple[str, dict[str, Any]], ...], samples: Points
+) -> Iterator[Group]:
+    """One combination of the grid with every sample."""
+    others = {name: value for _, values in combination for name, value in values.items()}
+    prefix = ",".join(part for part, _ in combination)
+    for name, values in samples.complete(others):
+        room = _MAX_GROUP_NAME_BYTES - len(name) - 1  # the number stays, whatever else is cut
+        yield Group(name=f"{_shorten(prefix, room)},{name}" if prefix else name, values=values)
+
+
 def matches(values: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
     """Whether a group has all the values of an entry of `exclude`; 1 and 1.0 are equal."""
-    return all(name in values and _equal(values[name], wanted) for name, wanted in entry.items())
-
-
-def _equal(value: Any, wanted: Any) -> bool:
-    return bool(value == wanted) and isinstance(value, bool) is isinstance(wanted, bool)
+    return all(name in values and is_equal(values[name], wanted) for name, wanted in entry.items())
 
 
 def expand_runs(groups: Iterable[Group], *, rand_inits: int) -> tuple[Run, ...]:

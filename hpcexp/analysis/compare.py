@@ -138,6 +138,7 @@ def _join_results(loaded: Sequence[Results], labels: Sequence[str]) -> Results:
         question=" against ".join(labels),
         groups=tuple(groups),
         runs=tuple(planned),
+        sample={},  # what was drawn for one is not what is compared
         comparison={
             "paired": same_starts,
             "margin": margins.pop() if len(margins) == 1 else None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from hpcexp.analysis.findings import Findings, GroupFinding
 from hpcexp.analysis.frames import MISSING, Results
+from hpcexp.analysis.sampled import make_best_table
 from hpcexp.analysis.spelling import spell_number, spell_percent
 from hpcexp.analysis.statistics.intervals import CONFIDENCE
 from hpcexp.analysis.summary import Summary
@@ -27,7 +28,7 @@ def describe(results: Results, summary: Summary, findings: Findings) -> str:
         describe_counts(summary.states),
         *_describe_rest(summary),
         "",
-        *make_table(findings, _list_untrained(summary)),
+        *(_make_best(findings) or make_table(findings, _list_untrained(summary))),
         *_explain_levels(findings),
         *_pad(describe_verdicts(findings)),
         *_list_runs(results),
@@ -97,6 +98,14 @@ def make_table(findings: Findings, untrained: Sequence[float] | None = None) -> 
     return align(table, right=(1, 2, len(header)))
 
 
+def _make_best(findings: Findings) -> list[str]:
+    """Of samples the best with their values; the others stand in statistics_groups.csv."""
+    if findings.sampled is None or not findings.sampled.best:
+        return []
+    table = make_best_table(findings.sampled, metric=findings.metric.title)
+    return align(table, right=range(1, len(table[0])))
+
+
 def _list_untrained(summary: Summary) -> list[float] | None:
     """None where nobody measured it, as of results from elsewhere."""
     medians = [group.untrained_median for group in summary.groups]
@@ -118,6 +127,8 @@ def _make_row(group: GroupFinding, *, with_level: bool) -> list[str]:
 
 
 def _explain_levels(findings: Findings) -> list[str]:
+    if findings.sampled is not None:
+        return []  # no interval is shown
     few = {g.estimates.n for g in findings.groups if 0 < g.estimates.n < _MIN_RUNS_FOR_95}
     if not few:
         return []

@@ -120,7 +120,8 @@ def _find_more_varied(plan: Plan, flat: Mapping[str, Mapping[str, Any]]) -> Cave
     undeclared = [name for name in differing if not is_part_of(name, declared)]
     if GROUP in declared and len(undeclared) == 1 and len(declared) == 1:
         return None  # named groups that differ in one hyperparameter
-    together = undeclared if GROUP in declared else [*_find_aliased(plan), *undeclared]
+    is_whole = GROUP in declared or bool(plan.sample)  # each sample has values of its own
+    together = undeclared if is_whole else [*_find_aliased(plan), *undeclared]
     if not together:
         return None
     subject = "the groups" if GROUP in declared else " and ".join(declared) or "the groups"

@@ -28,15 +28,19 @@ class Family:
 
 
 def make_family(
-    comparison: Mapping[str, Any], groups: Sequence[PlannedGroup], axis: GroupAxis
+    comparison: Mapping[str, Any],
+    groups: Sequence[PlannedGroup],
+    axis: GroupAxis,
+    *,
+    is_sampled: bool = False,
 ) -> Family:
-    """The family of an experiment; all pairs where the template said nothing."""
+    """The family of an experiment; where the template said nothing all pairs, of samples none."""
     kind = comparison.get("family", ALL_PAIRS)
     if kind == "baseline":
         return _make_baseline(str(comparison.get("baseline")), axis)
     if kind == "axis":
         return _make_axis(comparison.get("axis"), groups, axis)
-    return _make_all_pairs(axis)
+    return Family("none", (), "no pairs") if is_sampled else _make_all_pairs(axis)
 
 
 def list_varied(first: PlannedGroup, second: PlannedGroup) -> tuple[str, ...]:

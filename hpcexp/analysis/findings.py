@@ -17,6 +17,7 @@ from hpcexp.analysis.families import Family, list_varied, make_family
 from hpcexp.analysis.foretelling.stopped import StoppingRecord, assess_stopping
 from hpcexp.analysis.frames import MISSING, Results
 from hpcexp.analysis.groups import list_hyperparameters
+from hpcexp.analysis.sampled import SampledFindings, find_out_sampled, is_sampled
 from hpcexp.analysis.settings import read_configs, spell_key
 from hpcexp.analysis.statistics.effects import (
     Estimate,
@@ -123,8 +124,8 @@ class Findings:
     """All of an experiment, in the order of every table and figure.
 
     `trend` is along the one numeric axis, `two_axes` of a grid of two, `deciding` the plan of
-    looks and what they found, `stopping` what rules did that foretell failure; None where there
-    is no such thing.
+    looks and what they found, `stopping` what rules did that foretell failure, `sampled` what
+    samples say of their axes; None where there is no such thing.
     """
 
     metric: Metric
@@ -139,6 +140,7 @@ class Findings:
     two_axes: TwoAxes | None
     deciding: Deciding | None = None
     stopping: StoppingRecord | None = None
+    sampled: SampledFindings | None = None
 
     def get_group(self, name: str) -> GroupFinding:
         """The group of that name."""
@@ -154,7 +156,7 @@ def find_out(
     random (trend, two axes, sample sizes) repeat: their seed is the experiment's name.
     """
     plan, axis = results.plan, results.group_axis
-    family = family or make_family(plan.comparison, plan.groups, axis)
+    family = family or make_family(plan.comparison, plan.groups, axis, is_sampled=is_sampled(plan))
     configs = read_configs(results.experiment, plan) if configs is None else configs
     samples = _collect_samples(results)
     groups = tuple(
@@ -179,12 +181,15 @@ def find_out(
         ),
         caveats=caveats,
         kruskal_wallis_p=(
-            kruskal_wallis([samples[name] for name in present]) if len(present) > 2 else None
+            kruskal_wallis([samples[name] for name in present])
+            if len(present) > 2 and not is_sampled(plan)
+            else None
         ),
         trend=_find_trend(results, samples, present, generator),
         two_axes=_find_two_axes(results, samples, generator),
         deciding=deciding,
         stopping=assess_stopping(results),
+        sampled=find_out_sampled(results, generator=generator),
     )
 
 

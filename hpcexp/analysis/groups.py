@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpcexp.grid import GROUP
+from hpcexp.sampling import find_sample_number
 from hpcexp.store.experiment import PlannedGroup
 
 MAX_LABEL_LENGTH = 28
@@ -18,7 +20,8 @@ class GroupAxis:
     """Groups in the order in which tables and figures show them.
 
     A label holds only what varies: `48`, with the title `rnn_width`; for two hyperparameters
-    `48, 0.001`, with the title `rnn_width, lr`. `is_numeric`: one hyperparameter, of numbers.
+    `48, 0.001`, with the title `rnn_width, lr`. Samples go by their names. `is_numeric`:
+    one hyperparameter, of numbers.
     """
 
     names: tuple[str, ...]
@@ -29,6 +32,8 @@ class GroupAxis:
 
 def make_group_axis(groups: Sequence[PlannedGroup]) -> GroupAxis:
     """Order and label groups: numbers by size, everything else as the template has it."""
+    if any(_is_sample(group) for group in groups):
+        return _make_sample_axis(groups)
     hyperparameters = list_hyperparameters(groups)
     shown = [h for h in hyperparameters if _varies(h, groups)] or hyperparameters
     ranks = {h: _rank_values([g.values.get(h) for g in groups]) for h in hyperparameters}
@@ -41,6 +46,22 @@ def make_group_axis(groups: Sequence[PlannedGroup]) -> GroupAxis:
         title=", ".join(shown),
         is_numeric=len(shown) == 1 and all(_is_number(g.values.get(shown[0])) for g in groups),
     )
+
+
+def _is_sample(group: PlannedGroup) -> bool:
+    """A named group may be called as samples are."""
+    return find_sample_number(group.name) is not None and group.values.get(GROUP) != group.name
+
+
+def _make_sample_axis(groups: Sequence[PlannedGroup]) -> GroupAxis:
+    """Samples in the order in which they were drawn: their values are many, and told elsewhere."""
+    names = tuple(group.name for group in groups)
+    short = [_shorten(name, MAX_LABEL_LENGTH) for name in names]
+    labels = tuple(
+        label if short.count(label) == 1 else f"{label} ({place})"
+        for place, label in enumerate(short, start=1)
+    )
+    return GroupAxis(names, labels, "sample", is_numeric=False)
 
 
 def list_hyperparameters(groups: Sequence[PlannedGroup]) -> list[str]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcexp.analysis.describe import describe_states
-from hpcexp.analysis.figures import FIGURES
+from hpcexp.analysis.figures import FIGURES, SAMPLED_FIGURES
 from hpcexp.analysis.figures.drawing import collect_text, save_drawing
 from hpcexp.analysis.figures.fonts import using_fonts_for
 from hpcexp.analysis.figures.media import SCREEN, Medium
 from hpcexp.analysis.findings import Findings, find_out
 from hpcexp.analysis.findings_files import save_findings
 from hpcexp.analysis.frames import Results, load
+from hpcexp.analysis.sampled import is_sampled
 from hpcexp.analysis.summary import Summary, summarise
 from hpcexp.analysis.tasks import add_baselines
 from hpcexp.errors import HpcexpError, UsageError
@@ -44,15 +45,17 @@ def plot_experiment(
     baselines: ExperimentDir | None = None,
     on_numbers: Callable[[Results, Summary, Findings], None] = lambda *_: None,
 ) -> PlotReport:
-    """Draw what has been recorded so far; `figures` are names in FIGURES, all by default,
-    `medium` what they are for, `baselines` the single-task models that gains of tasks are over.
+    """Draw what has been recorded so far; `figures` are names in FIGURES, by default all that
+    suit the experiment, `medium` what they are for, `baselines` the single-task models that
+    gains of tasks are over.
 
     `on_numbers` is called before the drawing, which takes longer than the numbers do. What
     has no data yet is not drawn. Raises UsageError for an unknown figure, HpcexpError
     where no run has recorded anything.
     """
-    chosen = _choose_figures(figures)
+    _check_figures(figures or ())
     results = add_baselines(load(experiment), baselines)
+    chosen = figures or (SAMPLED_FIGURES if is_sampled(results.plan) else tuple(FIGURES))
     summary = summarise(results)
     if results.is_empty:
         raise HpcexpError(
@@ -83,8 +86,7 @@ def _draw(results: Results, names: Sequence[str], medium: Medium, directory: Pat
         ]
 
 
-def _choose_figures(names: Sequence[str] | None) -> list[str]:
-    unknown = [name for name in names or () if name not in FIGURES]
+def _check_figures(names: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in FIGURES]
     if unknown:
         raise UsageError(f"no such figure: {', '.join(unknown)}; there are: {', '.join(FIGURES)}")
-    return list(FIGURES if names is None else names)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from hpcexp.analysis.findings import Findings, GroupFinding, PairFinding
 from hpcexp.analysis.foretelling.stopped import describe_stopping
 from hpcexp.analysis.look_lines import describe_look_at, describe_looks
+from hpcexp.analysis.sampled import describe_sampled
 from hpcexp.analysis.spelling import join_words, spell_number, spell_p
 from hpcexp.analysis.statistics.modality import Mode
 from hpcexp.analysis.statistics.power import MAX_RUNS, SampleSizes
@@ -27,7 +28,7 @@ def describe_verdicts(findings: Findings, *, rest: str = _REST) -> list[str]:
     `rest` says where the pairs are of which there are too many to name them here.
 
     Each line begins with a word: looks, supported, suggestive, equivalent, inconclusive, also,
-    foretold, bimodal, unknown, warning.
+    best, anew, foretold, bimodal, unknown, warning.
     """
     said = [
         *(("looks", text) for text in describe_looks(findings.deciding)),
@@ -35,6 +36,7 @@ def describe_verdicts(findings: Findings, *, rest: str = _REST) -> list[str]:
         *_describe_each(findings, Verdict.SUGGESTIVE, rest),
         *_describe_each(findings, Verdict.EQUIVALENT, rest),
         *_describe_each(findings, Verdict.INCONCLUSIVE, rest),
+        *describe_sampled(findings.sampled),
         *(("also", text) for text in _list_asides(findings)),
         *(("foretold", text) for text in describe_stopping(findings.stopping)),
         *(("bimodal", text) for text in _list_bimodal(findings)),

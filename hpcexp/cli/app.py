@@ -32,6 +32,7 @@ from hpcexp.cli import (
     report,
     reproduce,
     results,
+    search,
 )
 from hpcexp.cli import eval as eval_command
 from hpcexp.cli import list as list_command
@@ -85,6 +86,7 @@ for command in (
     control.cancel,
     extend.extend,
     look.look,
+    search.search,
     plot.plot,
     foretell.foretell,
     report.report,

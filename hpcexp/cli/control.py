@@ -136,13 +136,18 @@ def _train(
     as_json: bool,
     resources: Mapping[str, Any],
 ) -> None:
-    """Train runs, and go on with the looks that decide the experiment, if there are any to come."""
+    """Train runs, and go on with the looks or the search of the experiment, if there are any."""
     from hpcexp.cli.deciding import go_on
+    from hpcexp.cli.search import go_on_searching
     from hpcexp.cli.training import train
     from hpcexp.store.deciding import read_deciding
+    from hpcexp.store.experiment import read_plan
+    from hpcexp.store.searching import is_searching
 
     deciding = read_deciding(experiment)
     begin = train if deciding is None or deciding.is_over else go_on
+    if is_searching(read_plan(experiment)):
+        begin = go_on_searching
     begin(
         experiment,
         choose=choose,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from hpcexp.launch.extend import Change, Request
     from hpcexp.store.layout import ExperimentDir
 
+_MAX_GROUPS_SHOWN = 12
+
 
 @click.command()
 @experiment_argument
@@ -51,6 +53,11 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE,...",
     multiple=True,
     help="Add a group: a value of every axis, and of other hyperparameters. Repeatable.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    help="Samples of the sampled axes, those there are included.",
 )
 @click.option(
     "--until-decided",
@@ -93,6 +100,7 @@ def extend(
     only: tuple[str, ...],
     settings: tuple[str, ...],
     groups: tuple[str, ...],
+    samples: int | None,
     until_decided: bool,
     max_rand_inits: int,
     num_looks: int,
@@ -111,7 +119,7 @@ def extend(
     New initialisations continue the numbering and the seeds; runs that train are left alone.
     Longer training goes on from the last checkpoints, and is refused where something depends on
     the length of the whole run, such as a schedule: that is another group. A new group gets the
-    initialisations of the others.
+    initialisations of the others. More samples continue the sequence: those there are stay.
 
     With --until-decided, looks at rising numbers of runs decide which pairs of groups get more:
     docs/statistics.md. The plan is written down before the first added run, and holds the level
@@ -125,6 +133,7 @@ def extend(
       hpcexp extend xj_batch_size --rand-inits 16 --only batch_size=16,batch_size=32
       hpcexp extend max_epoch --set max_epoch=9000 --dry-run
       hpcexp extend rnn_width --add-group rnn_width=64 --add-group rnn_width=64,lr=5e-4
+      hpcexp extend lr_and_width --samples 128
       hpcexp extend xj_k --until-decided --max-rand-inits 64
     """
     from hpcexp.errors import HpcexpError
@@ -135,7 +144,7 @@ def extend(
 
     experiment = find(experiment_name, experiments_dir)
     executor = pick_executor(experiment, slurm=slurm, local=local, inline=inline)
-    request = Request(rand_inits, only, settings, groups)
+    request = Request(rand_inits, only, settings, groups, samples)
     if until_decided:
         from hpcexp.analysis.looks import LookOptions
         from hpcexp.cli.deciding import decide
@@ -182,7 +191,7 @@ def _check_alone(request: Request) -> None:
     if request != type(request)(None, (), (), ()):
         raise UsageError(
             "--until-decided chooses groups and numbers by itself: leave out --rand-inits, --only, "
-            "--set and --add-group"
+            "--set, --add-group and --samples"
         )
 
 
@@ -229,7 +238,12 @@ def _describe(experiment: ExperimentDir, change: Change) -> Iterator[str]:
     ]
     yield f"{experiment.name}: {', '.join(counts)}"
     new = set(change.new_runs)
+    many = change.new_groups if len(change.new_groups) > _MAX_GROUPS_SHOWN else ()
+    if many:
+        yield f"  {many[0]} to {many[-1]}   {len(many)} new groups"
     for group, runs in change.plan.list_members().items():
+        if group in many:
+            continue
         num_new = sum(run.name in new for run in runs)
         if group in change.new_groups:
             yield f"  {group}   new group, {_count(len(runs), 'initialisation')}"

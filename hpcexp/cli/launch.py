@@ -16,6 +16,7 @@ from hpcexp.cli.options import (
     pick_executor,
     resolve_experiments_dir,
 )
+from hpcexp.cli.search import go_on_searching
 from hpcexp.cli.training import train
 
 if TYPE_CHECKING:
@@ -122,12 +123,18 @@ def launch(
         )
         return
     EXECUTORS[executor].check(directory)
+    if template.is_search:
+        from hpcexp.analysis.searching import require_optuna
+
+        require_optuna()
     experiment = prepare(template, experiments_dir=directory, only=only)
     with suppress(OSError):  # a terminal that nobody can read, such as a log on a full disk
         caveats = [caveat.message for caveat in foresee(read_plan(experiment))]
         for warning in (*caveats, *list_warnings(experiment)):
             click.echo(f"! {warning}", err=True)
-    train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
+    begin = go_on_searching if template.is_search else train
+    choose = _choose_all(experiment)
+    begin(experiment, choose=choose, executor=executor, jobs=jobs, as_json=as_json)
 
 
 def _continue(experiment: ExperimentDir, *, executor: str, jobs: int | None, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from hpcexp.errors import UsageError
 from hpcexp.launch.dependents import find_dependents
 from hpcexp.launch.longer import Continued, Longer, choose_continued, raise_budget
 from hpcexp.launch.new_groups import Added, add_groups
+from hpcexp.launch.new_samples import add_points, add_samples
 from hpcexp.launch.observe import observe
 from hpcexp.launch.regroup import check_as_launched, read_configs
 from hpcexp.launch.submit import settle_all, submitting
@@ -27,12 +28,23 @@ from hpcexp.template import MAX_RUNS, parse_budget
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for: `rand_inits` in all (of the groups in `only`), texts of the others."""
+    """What a user asks for: `rand_inits` in all (of the groups in `only`), `samples` in all, texts
+    of the others.
+
+    `points` are the values of samples that a search chose.
+    """
 
     rand_inits: int | None = None
     only: Sequence[str] = ()
     settings: Sequence[str] = ()
     groups: Sequence[str] = ()
+    samples: int | None = None
+    points: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def makes_groups(self) -> bool:
+        """Whether there will be groups that there were not."""
+        return bool(self.groups or self.samples is not None or self.points)
 
 
 @dataclass(frozen=True)
@@ -92,7 +104,7 @@ def plan_change(experiment: ExperimentDir, request: Request) -> Change:
         )
     configs: Mapping[str, Mapping[str, Any]] = read_configs(experiment, plan)
     before, longer, continued = configs, None, Continued({})
-    if budget or request.groups:
+    if budget or request.makes_groups:
         check_as_launched(plan, configs)
     if budget:
         _check_not_deciding(experiment)
@@ -104,6 +116,12 @@ def plan_change(experiment: ExperimentDir, request: Request) -> Change:
     if request.groups:
         added = add_groups(experiment, plan, configs, request.groups)
         plan, configs = added.plan, added.configs
+    if request.samples is not None:
+        added = add_samples(experiment, plan, configs, request.samples)
+        plan, configs = added.plan, added.configs
+    if request.points:
+        added = add_points(experiment, plan, configs, request.points)
+        plan, configs = added.plan, added.configs
     new_groups = tuple(group.name for group in plan.groups[num_groups:])
     plan, new_runs = _add_runs(Added(plan, configs), request, new_groups)
     _check_effect(experiment, request, new_runs, continued)
@@ -113,9 +131,10 @@ def plan_change(experiment: ExperimentDir, request: Request) -> Change:
 
 
 def _check_request(request: Request) -> None:
-    if request.rand_inits is None and not request.settings and not request.groups:
+    if request.rand_inits is None and not request.settings and not request.makes_groups:
         raise UsageError(
-            "say what to add: --rand-inits NUMBER, --set max_epoch=NUMBER or --add-group KEY=VALUE"
+            "say what to add: --rand-inits NUMBER, --samples NUMBER, --set max_epoch=NUMBER or "
+            "--add-group KEY=VALUE"
         )
     if request.only and request.rand_inits is None:
         raise UsageError(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcexp.errors import HpcexpError, Problem, TemplateError
+from hpcexp.errors import HpcexpError, Problem, TemplateError, UsageError
 from hpcexp.grid import GROUP, Group, expand_groups
 from hpcexp.launch.regroup import assemble_config, differ, look_up_config, overlaps
 from hpcexp.store.experiment import Plan, PlannedGroup
@@ -65,20 +65,37 @@ def _add_group(experiment: ExperimentDir, added: Added, asked: NewGroup) -> Adde
     known = {name.lower(): name for name in added.configs}
     if group.name.lower() in known:
         raise _RefusedError(f"{known[group.name.lower()]} is a group of the experiment already")
+    config = configure_group(experiment, plan, group, like=added.configs, given=asked.values)
     config_class = load_config_class(plan.workload)
-    data = assemble_config(plan, group)
-    if faults := describe_faults(config_class, data):
-        raise _RefusedError("; ".join(faults))
-    config = config_class.model_validate(data).model_dump(mode="json")
-    config = _anchor_warm_start(experiment, config, asked)
-    launched = next(iter(added.configs.values()))
-    completed = config_class.model_validate(launched).model_dump(mode="json")
-    config = _leave_out_newer(config, launched, completed)
     for name, other in added.configs.items():
         if not differ(config, other, like=config_class, with_places=True):
             raise _RefusedError(f"trains what the group {name} trains")
     groups = (*plan.groups, PlannedGroup(group.name, dict(group.values)))
     return Added(dataclasses.replace(plan, groups=groups), {**added.configs, group.name: config})
+
+
+def configure_group(
+    experiment: ExperimentDir,
+    plan: Plan,
+    group: Group,
+    *,
+    like: Mapping[str, Mapping[str, Any]],
+    given: Iterable[str] = (),
+) -> dict[str, Any]:
+    """What a new group trains, beside the groups of the configurations `like`.
+
+    `given` are the hyperparameters that somebody names here and now. Raises UsageError where the
+    workload refuses the values.
+    """
+    config_class = load_config_class(plan.workload)
+    data = assemble_config(plan, group)
+    if faults := describe_faults(config_class, data):
+        raise UsageError("; ".join(faults))
+    config = config_class.model_validate(data).model_dump(mode="json")
+    config = _anchor_warm_start(experiment, config, given)
+    launched = next(iter(like.values()))
+    completed = config_class.model_validate(launched).model_dump(mode="json")
+    return _leave_out_newer(config, launched, completed)
 
 
 def _find_of_template(plan: Plan, asked: NewGroup) -> tuple[Plan, Group] | None:
@@ -159,13 +176,13 @@ def _list_values(plan: Plan, axis: str) -> str:
 
 
 def _anchor_warm_start(
-    experiment: ExperimentDir, config: dict[str, Any], asked: NewGroup
+    experiment: ExperimentDir, config: dict[str, Any], given: Iterable[str]
 ) -> dict[str, Any]:
     """Paths of a template are relative to where it was launched, given ones to where we are."""
     settings = config.get("warm_start")
     if not settings:
         return config
-    is_new = any(overlaps(name, "warm_start.run") for name in asked.values)
+    is_new = any(overlaps(name, "warm_start.run") for name in given)
     base_dir = Path.cwd() if is_new else _read_launch_dir(experiment)
     return {**config, "warm_start": {**settings, "run": str(base_dir / settings["run"])}}
 

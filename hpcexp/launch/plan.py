@@ -46,6 +46,8 @@ def make_plan(
         zips=[{axis: list(v) for axis, v in zipped.items()} for zipped in template.zips],
         named={name: dict(own) for name, own in template.named.items()},
         derive=dict(template.derive),
+        exclude=[dict(entry) for entry in template.exclude],
+        sample=dict(template.sample),
         configs={
             group.name: locate_warm_start(
                 template.config_for(group),

@@ -61,8 +61,9 @@ class Plan:
     at the end. `primary_metric` is what runs are judged by,
     as the workload declared it at launch: a later change of mind must not judge old
     experiments anew. `is_imported`: the runs were trained elsewhere, and nothing here trains them.
-    `grid`, `zips`, `named` groups and `derive` are the template's, for those who add groups. What
-    `extensions` added is part of all the other fields.
+    `grid`, `zips`, `named` groups, `exclude`, `derive` and `sample` are the template's, for those
+    who add groups; `sample` says how many samples there are now. What `extensions` added is part
+    of all the other fields.
     """
 
     name: str
@@ -83,6 +84,8 @@ class Plan:
     zips: Sequence[Mapping[str, Sequence[Any]]] = ()
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     derive: Mapping[str, str] = field(default_factory=dict)
+    exclude: Sequence[Mapping[str, Any]] = ()
+    sample: Mapping[str, Any] = field(default_factory=dict)
     extensions: tuple[Extension, ...] = ()
     is_imported: bool = False
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)

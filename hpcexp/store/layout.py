@@ -326,6 +326,10 @@ class ExperimentDir:
         """What all jobs chose, those of the oldest submission first."""
         yield from sorted(self.jobs_dir.glob("*/packing_*.json"))
 
+    def search_dir(self, number: int) -> Path:
+        """The script and the log of the job that goes on with a search after so many samples."""
+        return self.jobs_dir / f"search_{number}"
+
     def look_dir(self, number: int) -> Path:
         """The script and the log of the job that takes a look."""
         return self.jobs_dir / f"look_{number}"

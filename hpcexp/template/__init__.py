@@ -5,6 +5,7 @@ Reads files and writes none; imports yaml and pydantic, never torch or pandas.
 
 from hpcexp.template.additions import (
     BUDGET,
+    LABEL,
     NewGroup,
     describe_faults,
     parse_budget,
@@ -22,6 +23,7 @@ from hpcexp.template.template import Template
 __all__ = [
     "BUDGET",
     "DeriveError",
+    "LABEL",
     "MAX_RUNS",
     "NewGroup",
     "Resources",

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from hpcexp.errors import Problem
+from hpcexp.sampling import Points, Space
 from hpcexp.template.assemble import apply_dotted
 from hpcexp.template.faults import CROSS_FIELD_KINDS, Fault, explain_unknown, find_faults
 from hpcexp.template.fields import allows_type, describe_allowed, find_variants, list_fields
@@ -35,6 +36,9 @@ class Checked:
     named: dict[str, Node] = field(default_factory=dict)
     exclude: list[dict[str, Any]] = field(default_factory=list)
     derive: dict[str, Node] = field(default_factory=dict)
+    space: Space | None = None
+    samples: Points | None = None
+    sampled: dict[str, Node] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     doubtful: set[str] = field(default_factory=set)
     missing: set[tuple[str | int, ...]] = field(default_factory=set)
@@ -58,7 +62,7 @@ def check_axis(
 ) -> list[Node]:
     """The values of an axis that the model accepts; the faults of the others are noted."""
     items = _list_items(config_class, name, node, checked, noun)
-    return [item for item in items if _check_item(config_class, name, item, checked, noun)]
+    return [item for item in items if check_item(config_class, name, item, checked, noun)]
 
 
 def check_num_runs(grid: Node, checked: Checked, *, rand_inits: int) -> list[Problem]:
@@ -68,6 +72,8 @@ def check_num_runs(grid: Node, checked: Checked, *, rand_inits: int) -> list[Pro
     for zipped in checked.zips:
         name, items = next(iter(zipped.items()))
         sizes[name] = len(items)
+    if checked.samples is not None:
+        sizes["samples"] = len(checked.samples.values)
     num_runs = math.prod(sizes.values()) * rand_inits
     if num_runs <= MAX_RUNS:
         return []
@@ -174,7 +180,7 @@ def _explain_no_axis(name: str, node: Node) -> str:
     return f"must be a list of values; write [{show(node.value)}]"
 
 
-def _check_item(
+def check_item(
     config_class: type[BaseModel], axis: str, item: Node, checked: Checked, noun: str
 ) -> bool:
     """Whether a value of an axis is good by itself; reports what is wrong inside it."""

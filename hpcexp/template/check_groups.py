@@ -48,8 +48,10 @@ def check_groups(
     for group in groups:
         for fault in _find_group_faults(config_class, checked, group, noun):
             node, is_about_axis = _locate_in_group(fault, params, checked, nodes, axes, group)
+            # Every sample has another value: their messages differ by no more than that.
+            is_sampled = any(node is one for one in checked.sampled.values())
             finding = findings.setdefault(
-                (id(node), fault.message),
+                (id(node), "" if is_sampled else fault.message),
                 _Finding(node, fault.message, is_about_axis, group.name),
             )
             finding.num_groups += 1
@@ -70,6 +72,7 @@ def _expand(
         named=checked.named,
         zips=[{name: plain[name] for name in zipped} for zipped in checked.zips],
         exclude=checked.exclude,
+        samples=checked.samples,
     )
     return groups, items
 
@@ -140,6 +143,10 @@ def _locate_in_group(
             if not rest:
                 return node, True
     values = {name: value for name, value in group.values.items() if name != GROUP}
+    if checked.sampled and _find_axis(fault, axes) is None:
+        sampled = _find_axis(fault, {name: [] for name in checked.sampled})
+        if sampled is not None:
+            return checked.sampled[sampled], True
     return _locate(fault, params, nodes, axes, Group(name=group.name, values=values))
 
 

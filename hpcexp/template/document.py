@@ -19,12 +19,12 @@ _NAME_WORDS = "1 to 64 of the letters a-z, A-Z, digits, _ . + -, not starting wi
 _SECTIONS = ("params", "grid", "derive", "comparison", "resources", "notify", "profiles")
 _OWN_KEYS = ("name", "question", "extends")
 PROFILE_KEYS = (
-    "name", "params", "grid", "zip", "groups", "exclude", "derive", "rand_inits", "seed",
-    "comparison", "resources", "notify",
+    "name", "params", "grid", "zip", "groups", "sample", "exclude", "derive", "rand_inits",
+    "seed", "comparison", "resources", "notify",
 )  # fmt: skip
 TEMPLATE_KEYS = (
-    "name", "question", "extends", "workload", "params", "grid", "zip", "groups", "exclude",
-    "derive", "rand_inits", "seed", "comparison", "resources", "notify", "profiles",
+    "name", "question", "extends", "workload", "params", "grid", "zip", "groups", "sample",
+    "exclude", "derive", "rand_inits", "seed", "comparison", "resources", "notify", "profiles",
 )  # fmt: skip
 
 Entries = dict[str, Node]

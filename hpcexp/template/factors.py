@@ -1,4 +1,4 @@
-"""`zip`, `groups`, `exclude` and `derive` against the workload's model."""
+"""`zip`, `groups`, `sample`, `exclude` and `derive` against the workload's model."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from hpcexp.template.faults import explain_unknown
 from hpcexp.template.fields import find_variants
 from hpcexp.template.names import describe_alternatives
 from hpcexp.template.nodes import Node, canonical, show, to_plain
+from hpcexp.template.sample import check_sample
 
 _Check = Callable[[type[BaseModel], Node, Checked, str], None]
 
@@ -28,6 +29,7 @@ def check_factors(
     checks: dict[str, _Check] = {
         "zip": _check_zips,
         "groups": _check_named,
+        "sample": check_sample,
         "derive": _check_derive,
         "exclude": _check_exclude,
     }
@@ -111,7 +113,7 @@ def _check_named(config_class: type[BaseModel], node: Node, checked: Checked, no
 
 
 def _check_derive(config_class: type[BaseModel], node: Node, checked: Checked, noun: str) -> None:
-    axes = list_factors(checked)
+    axes = [*list_factors(checked), *checked.sampled]
     for name, child in node.entries.items():
         if not find_variants(config_class, name.split(".")):
             message = explain_unknown(name, config_class, noun=noun)
@@ -150,7 +152,7 @@ def _check_exclude(config_class: type[BaseModel], node: Node, checked: Checked, 
         message = "must be a list of combinations, such as [{batch_size: 128, rnn_width: 16}]"
         checked.problems.append(node.origin.problem(message))
         return
-    names = [*list_factors(checked), *([GROUP] if checked.named else [])]
+    names = [*list_factors(checked), *checked.sampled, *([GROUP] if checked.named else [])]
     groups = [group.values for group in expand(checked)]
     for entry in node.items:
         problem = _find_entry_fault(entry, names, groups, checked.doubtful)
@@ -188,6 +190,7 @@ def expand(checked: Checked) -> Any:
         named=checked.named,
         zips=[{n: [to_plain(i) for i in items] for n, items in z.items()} for z in checked.zips],
         exclude=checked.exclude,
+        samples=checked.samples,
     )
 
 

@@ -98,9 +98,11 @@ class _Loaded:
         self.problems += chosen.problems
         self.problems += find_shadowed(self.options, chosen.grid.entries)
         if chosen.values is not None:
-            others = {**list_factors(chosen.values), **chosen.values.derive}
+            values = chosen.values
+            others = {**list_factors(values), **values.sampled, **values.derive}
+            by = "zip, sample or derive" if values.sampled else "zip or derive"
             given = [name for name in others if name not in chosen.grid.entries]
-            self.problems += find_shadowed(self.options, given, by="zip or derive")
+            self.problems += find_shadowed(self.options, given, by=by)
         self.problems += _check_grid(chosen)
         for other in profiles:
             if other != profile:
@@ -235,6 +237,7 @@ def _build(
         named={name: to_plain(node) for name, node in values.named.items()},
         exclude=tuple(values.exclude),
         derive={name: str(node.value) for name, node in values.derive.items()},
+        sample=to_plain(entries["sample"]) if values.space is not None else {},
         comparison=Comparison.model_validate(comparison),
         resources=Resources.model_validate(resources),
         notify=Notify.model_validate(notify),

@@ -10,7 +10,7 @@ from hpcexp.template.names import describe_alternatives
 from hpcexp.template.nodes import Node
 
 _NOUNS = {"grid": "axis", "derive": "derived hyperparameter"}
-_REPLACED = ("zip", "groups", "exclude")
+_REMOVABLE = ("zip", "groups", "sample", "exclude")
 _MERGED_SECTIONS = ("params", "resources", "profiles")
 
 
@@ -20,7 +20,8 @@ def merge_layers(layers: Iterable[Mapping[str, Node]]) -> tuple[Entries, list[Pr
     `params`, `resources` and `profiles` merge name by name, however deep (but a section of
     another `kind` replaces the one before); of `grid` an
     axis replaces the axis of that name, and null removes it, and so with `derive`; anything
-    else is replaced, and of `zip`, `groups` and `exclude` null removes what is inherited.
+    else is replaced, and of `zip`, `groups`, `sample` and `exclude` null removes what is
+    inherited. The keys of `sample` merge, and the axes in it as those of `grid`.
     """
     merged: Entries = {}
     problems: list[Problem] = []
@@ -28,8 +29,10 @@ def merge_layers(layers: Iterable[Mapping[str, Node]]) -> tuple[Entries, list[Pr
         for key, node in layer.items():
             if key in ("grid", "derive"):
                 merged[key] = _merge_axes(merged.get(key), node, problems, noun=_NOUNS[key])
-            elif key in _REPLACED and node.value is None:
+            elif key in _REMOVABLE and node.value is None:
                 merged.pop(key, None)
+            elif key == "sample" and key in merged:
+                merged[key] = _merge_sample(merged[key], node, problems)
             elif key in _MERGED_SECTIONS and key in merged:
                 merged[key] = merge_deep(merged[key], node)
             else:
@@ -51,6 +54,14 @@ def merge_deep(base: Node, child: Node) -> Node:
     for key, node in child.value.items():
         merged[key] = merge_deep(merged[key], node) if key in merged else node
     return Node(merged, child.origin)
+
+
+def _merge_sample(base: Node, child: Node, problems: list[Problem]) -> Node:
+    merged = {**base.entries, **child.entries}
+    if "axes" in base.entries and "axes" in child.entries:
+        axes = base.entries["axes"], child.entries["axes"]
+        merged["axes"] = _merge_axes(*axes, problems, noun="sampled axis")
+    return Node(merged, child.origin) if isinstance(child.value, dict) else child
 
 
 def _names_other_kind(base: Mapping[str, Node], child: Mapping[str, Node]) -> bool:

@@ -65,6 +65,8 @@ def _parse_override(override: str, label: str) -> tuple[Entries, list[Problem]]:
 def _split(top: str, rest: str) -> list[str]:
     if not rest:
         return []
+    if top == "sample" and rest.startswith("axes."):
+        return ["axes", rest.removeprefix("axes.")]
     return [rest] if top in ("grid", "derive") else rest.split(".")
 
 

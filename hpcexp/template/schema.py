@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hpcexp.sampling import METHODS
 from hpcexp.template.comparison import Comparison
 from hpcexp.template.document import Header
 from hpcexp.template.fields import list_field_variants
@@ -50,6 +51,7 @@ def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
         "params": {"type": ["object", "null"], "description": "Hyperparameters, nested."},
         "grid": {"type": ["object", "null"], "description": _GRID_DESCRIPTION},
         **_describe_factors(),
+        "sample": _describe_sample(),
         "rand_inits": header["rand_inits"],
         "seed": header["seed"],
         "resources": {"anyOf": [{"$ref": "#/$defs/resources"}, {"type": "null"}]},
@@ -101,6 +103,37 @@ def _describe_factors() -> dict[str, Any]:
             "additionalProperties": {"type": ["string", "number", "null"]},
             "description": "Hyperparameters computed from others: `32000 * batch_size // 128`.",
         },
+    }
+
+
+def _describe_sample() -> dict[str, Any]:
+    pair = {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "number"}}
+    whole = {**pair, "items": {"type": "integer"}}
+    kinds = {
+        "uniform": pair,
+        "log_uniform": pair,
+        "integer": whole,
+        "choice": {"type": "array", "minItems": 1},
+        "normal": pair,
+    }
+    axis = {
+        "type": ["object", "null"],
+        "properties": {**kinds, "only_if": {"type": "object"}},
+        "additionalProperties": False,
+    }
+    number = {"type": "integer", "minimum": 1}
+    return {
+        "type": ["object", "null"],
+        "description": "Sampled axes: how many combinations, of which distributions.",
+        "properties": {
+            "count": {**number, "description": "Samples in all; each meets every combination."},
+            "method": {"enum": list(METHODS), "description": "How samples are chosen."},
+            "seed": {"type": "integer", "minimum": 0, "description": "Another draw."},
+            "start": {**number, "description": "tpe: samples before the first result counts."},
+            "at_once": {**number, "description": "tpe: samples that train at a time."},
+            "axes": {"type": "object", "additionalProperties": axis},
+        },
+        "additionalProperties": False,
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcexp.grid import Group, Run, expand_groups, expand_runs
+from hpcexp.sampling import ADAPTIVE, draw_described
 from hpcexp.template.assemble import assemble
 from hpcexp.template.comparison import Comparison
 from hpcexp.template.nodes import Source
@@ -22,7 +23,8 @@ class Template:
     `params` are the hyperparameters as written, nested, without the defaults; `grid` maps
     the dotted name of each axis to its values, and so does each of `zips`, whose axes move
     together; `named` maps the names of `groups` to their hyperparameters, `derive` dotted
-    names to expressions; all are JSON-able. `overrides` are the
+    names to expressions; `sample` is as written, empty without sampled axes; all are JSON-able.
+    `overrides` are the
     `--set` texts, and those of `rand_inits` and `name`, in the order they were applied.
     `sources` are the files that were read, the template itself first.
     """
@@ -36,6 +38,7 @@ class Template:
     named: Mapping[str, Mapping[str, Any]]
     exclude: tuple[Mapping[str, Any], ...]
     derive: Mapping[str, str]
+    sample: Mapping[str, Any]
     rand_inits: int
     seed: int
     comparison: Comparison
@@ -46,13 +49,24 @@ class Template:
     sources: tuple[Source, ...]
 
     @property
+    def is_search(self) -> bool:
+        """Whether later samples depend on the results of earlier ones."""
+        return self.sample.get("method") in ADAPTIVE
+
+    @property
     def num_runs(self) -> int:
         """Groups times random initialisations."""
         return len(self.groups()) * self.rand_inits
 
     def groups(self) -> tuple[Group, ...]:
-        """The hyperparameter combinations: named groups, grid, zips, the last fastest."""
-        return expand_groups(self.grid, named=self.named, zips=self.zips, exclude=self.exclude)
+        """The hyperparameter combinations: named groups, grid, zips, samples, the last fastest."""
+        return expand_groups(
+            self.grid,
+            named=self.named,
+            zips=self.zips,
+            exclude=self.exclude,
+            samples=draw_described(self.sample),
+        )
 
     def runs(self) -> tuple[Run, ...]:
         """Every group with every random initialisation, group by group."""

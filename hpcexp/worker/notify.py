@@ -14,6 +14,7 @@ from hpcexp.errors import HpcexpError
 from hpcexp.store.deciding import read_deciding
 from hpcexp.store.experiment import Plan, read_plan
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.searching import is_searching
 from hpcexp.store.status import SETTLED, State
 from hpcexp.store.statuses import read_settled
 
@@ -38,6 +39,8 @@ def notify_if_ended(experiment: ExperimentDir) -> None:
         deciding = read_deciding(experiment)
         if deciding is not None and not deciding.is_over:
             return  # the last look tells
+        if is_searching(plan):
+            return  # more samples are to come
         os.close(os.open(experiment.notified_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         return

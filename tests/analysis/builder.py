@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpcexp.grid import expand_groups, expand_runs
+from hpcexp.sampling import draw_described
 from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun, create_experiment
 from hpcexp.store.layout import ExperimentDir, RunDir
 from hpcexp.store.metrics import MAX_BLOCK_ROWS, MetricsRow, MetricsWriter
@@ -66,8 +67,9 @@ def make_plan(
     rand_inits: int,
     name: str = "xj_test",
     question: str = "does it matter?",
+    sample: Mapping[str, Any] | None = None,
 ) -> Plan:
-    groups = expand_groups(grid)
+    groups = expand_groups(grid, samples=draw_described(sample or {}))
     return Plan(
         name=name,
         question=question,
@@ -76,6 +78,7 @@ def make_plan(
         rand_inits=rand_inits,
         params={},
         grid=grid,
+        sample=sample or {},
         groups=tuple(PlannedGroup(g.name, g.values) for g in groups),
         runs=tuple(
             PlannedRun(r.name, r.group.name, r.rand_init)
@@ -97,9 +100,10 @@ def build_experiment(
     question: str = "does it matter?",
     name: str = "xj_test",
     eval_every: int = 1,
+    sample: Mapping[str, Any] | None = None,
 ) -> ExperimentDir:
     """Launch an experiment and let every run meet its fate."""
-    plan = make_plan(grid, rand_inits=rand_inits, name=name, question=question)
+    plan = make_plan(grid, rand_inits=rand_inits, name=name, question=question, sample=sample)
     experiment = create_experiment(experiments_dir, plan, sources=[], provenance=PROVENANCE)
     for run in plan.runs:
         write_run(

@@ -13,7 +13,10 @@ from typing import Protocol
 from hpcexp.analysis.figures.boxplot import draw_boxplots
 from hpcexp.analysis.figures.curves import draw_loss_curves, draw_metric_curves
 from hpcexp.analysis.figures.drawing import Drawing
+from hpcexp.analysis.figures.importance import draw_importance
 from hpcexp.analysis.figures.media import SCREEN, Medium
+from hpcexp.analysis.figures.parallel import draw_parallel_coordinates
+from hpcexp.analysis.figures.sampled_axes import draw_sampled_axes
 from hpcexp.analysis.figures.success_rate import draw_success_rates
 from hpcexp.analysis.figures.tasks import draw_tasks
 from hpcexp.analysis.frames import Results
@@ -33,4 +36,10 @@ FIGURES: dict[str, Figure] = {
     "tasks": draw_tasks,
     "metric_curves": draw_metric_curves,
     "loss_curves": draw_loss_curves,
+    "sampled_axes": draw_sampled_axes,
+    "parallel_coordinates": draw_parallel_coordinates,
+    "importance": draw_importance,
 }
+
+SAMPLED_FIGURES = ("sampled_axes", "parallel_coordinates", "importance")
+"""Those that a sampled experiment is drawn with by default: a box for each sample says nothing."""

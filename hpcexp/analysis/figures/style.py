@@ -21,6 +21,8 @@ GREY = "#666666"
 LIGHT_GREY = "#dddddd"
 MAX_RATIO_WITH_FINE_TICKS = 300.0
 MAX_LOG_TICKS = 10
+MAX_RATIO_LINEAR = 50.0
+"""Values that span more than this are drawn on a logarithmic axis."""
 
 _SEQUENTIAL_RANGE = (0.0, 0.82)  # of viridis: the end is too light on white
 _LABEL_PAD = 7.0  # points: clear of a point at 0

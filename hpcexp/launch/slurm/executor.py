@@ -19,6 +19,7 @@ from hpcexp.launch.slurm.commands import run_command
 from hpcexp.launch.slurm.hand_over import hand_over, settle, submit_held
 from hpcexp.launch.slurm.look import submit_look
 from hpcexp.launch.slurm.script import check_path, write_script
+from hpcexp.launch.slurm.search import submit_search
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
 from hpcexp.template import Resources
@@ -88,6 +89,7 @@ class SlurmExecutor(DetachedExecutor):
     def submit_look(self, experiment: ExperimentDir, resources: Resources) -> None:
         """Have the next look taken by a job that waits for those that are in the queue."""
         submit_look(experiment, resources)
+        submit_search(experiment, resources)
 
 
 def cancel_jobs(job_ids: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.slurm.hand_over import settle, submit_held
 from hpcexp.launch.slurm.look import submit_look
+from hpcexp.launch.slurm.search import submit_search
 from hpcexp.launch.submit import read_resources, submitting
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
@@ -45,6 +46,7 @@ def try_to_submit(experiment: ExperimentDir) -> str:
             resources = read_resources(read_plan(experiment))
             submitted = submit_held(experiment, resources)
             submit_look(experiment, resources)
+            submit_search(experiment, resources)
     except (HpcexpError, OSError) as error:
         return f"what is held stays held: {error}"
     return f"submitted {sum(len(s.bundles) for s in submitted)} jobs that were held"

@@ -8,6 +8,8 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from hpcexp.launch.code import make_python_command, make_shell_lines
 from hpcexp.launch.slurm.hand_over import mark_held
@@ -32,7 +34,7 @@ def submit_look(experiment: ExperimentDir, resources: Resources) -> None:
     deciding = read_deciding(experiment)
     if deciding is None or deciding.is_over:
         return
-    after = _list_live_arrays(experiment)
+    after = list_live_arrays(experiment)
     number = len(deciding.looks) + 1
     if not after or _is_waiting(deciding.job, number, after):
         return
@@ -50,41 +52,57 @@ def submit_look(experiment: ExperimentDir, resources: Resources) -> None:
 
 def write_look_script(experiment: ExperimentDir, job: LookJob, resources: Resources) -> str:
     """The text for sbatch: `hpcexp look`, once the arrays have ended in whatever way."""
-    from submitit.slurm.slurm import _make_sbatch_string
-
     # Not resolved through symlinks: compute nodes may mount a file system elsewhere.
     place = ExperimentDir(type(experiment.path)(os.path.abspath(experiment.path)))  # noqa: PTH100
     check_path(place.path)
     folder = place.look_dir(job.look)
-    has_copy = _copy_can_look(place)
-    arguments = ("look", str(place.path), "--slurm")
+    named = Submission(job.job_name, "slurm", job.job_name, job.created, ((),))
+    return write_dependent_script(
+        place, "look", named, folder=folder, after=job.after, resources=resources
+    )
+
+
+def write_dependent_script(
+    place: ExperimentDir,
+    subcommand: str,
+    named: Submission,
+    *,
+    folder: Path,
+    after: Sequence[str],
+    resources: Resources,
+) -> str:
+    """The text for sbatch of a small job that runs `hpcexp SUBCOMMAND EXP_DIR --slurm`.
+
+    It begins once the arrays `after` have ended in whatever way. The copy of the code that the
+    launch made is used if it knows the subcommand.
+    """
+    from submitit.slurm.slurm import _make_sbatch_string
+
+    has_copy = any(place.code_dir.glob(f"**/hpcexp/cli/{subcommand}.py"))
+    arguments = (subcommand, str(place.path), "--slurm")
     command = (
         make_python_command(place, "hpcexp", *arguments)
         if has_copy
         else [sys.executable, "-u", "-m", "hpcexp", *arguments]
     )
     small = resources.model_copy(update=NEEDS)
-    named = Submission(job.job_name, "slurm", job.job_name, job.created, ((),))
-    parameters = to_submitit_parameters(small, named, log=f"{spell_in_pattern(folder)}/look.log")
+    parameters = to_submitit_parameters(
+        small, named, log=f"{spell_in_pattern(folder)}/{subcommand}.log"
+    )
     del parameters["srun_args"]
     if setup := [*resources.setup, *(make_shell_lines(place) if has_copy else [])]:
         parameters["setup"] = setup
     text: str = _make_sbatch_string(
         command=shlex.join(command),
         folder=folder,
-        dependency=f"afterany:{':'.join(job.after)}",
+        dependency=f"afterany:{':'.join(after)}",
         use_srun=False,  # it submits jobs itself
         **parameters,
     )
     return text
 
 
-def _copy_can_look(experiment: ExperimentDir) -> bool:
-    """Whether the copy of the code that the launch made knows this command."""
-    return any(experiment.code_dir.glob("**/hpcexp/cli/look.py"))
-
-
-def _list_live_arrays(experiment: ExperimentDir) -> tuple[str, ...]:
+def list_live_arrays(experiment: ExperimentDir) -> tuple[str, ...]:
     """Arrays with an element in the queue; none where Slurm does not answer."""
     submissions = [s for s in read_submissions(experiment) if s.stage == Stage.SUBMITTED]
     names = {name for name, _ in ask_slurm(submissions).live}
