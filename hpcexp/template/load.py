@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from hpcexp.errors import Problem, TemplateError
+from hpcexp.errors import Problem, TemplateError, UsageError
 from hpcexp.template.check import Checked, check_num_runs, check_values
 from hpcexp.template.check_groups import check_groups
 from hpcexp.template.comparison import Comparison, find_unknown_names
@@ -26,6 +26,8 @@ from hpcexp.template.overrides import find_shadowed, parse_overrides
 from hpcexp.template.resources import Resources
 from hpcexp.template.template import Template
 from hpcexp.workloads import WORKLOADS, load_config_class
+from hpcexp.workloads.own import is_own
+from hpcexp.workloads.own.places import find_project_dirs, look_in
 
 _HEADER_KEYS = tuple(Header.model_fields)
 
@@ -47,6 +49,8 @@ def load_template(
     Raises TemplateError with every fault of every file, each with its line.
     """
     label = str(path)
+    directory = Path(path).absolute().parent
+    look_in(directory, lambda: find_project_dirs(directory))
     read = read_layers(Path(path))
     if not read.is_complete:
         raise _fail(read.problems, read.sources, already=[])
@@ -137,8 +141,7 @@ class _Loaded:
             entries["workload"] = Node("", root)
         elif isinstance(entries["workload"].value, str) and not _get_workload(entries):
             node = entries["workload"]
-            hint = describe_alternatives(str(node.value), WORKLOADS)
-            problems.append(node.origin.problem(f"no such workload: {node.value}{hint}"))
+            problems.append(node.origin.problem(_explain_no_workload(str(node.value))))
         header = Node({key: entries[key] for key in _HEADER_KEYS if key in entries}, self._root)
         return problems + _check_model(Header, header, noun="key of a template")
 
@@ -189,7 +192,19 @@ def _list_options(label: str, *, rand_inits: int | None, name: str | None) -> li
 
 def _get_workload(entries: Mapping[str, Node]) -> str | None:
     value = entries["workload"].value if "workload" in entries else None
-    return value if isinstance(value, str) and value in WORKLOADS else None
+    return value if isinstance(value, str) and not _explain_no_workload(value) else None
+
+
+def _explain_no_workload(name: str) -> str:
+    """Why there is no such workload; empty where there is."""
+    if not is_own(name):
+        hint = describe_alternatives(name, WORKLOADS)
+        return "" if name in WORKLOADS else f"no such workload: {name}{hint}"
+    try:
+        load_config_class(name)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _check_model(model: type[BaseModel], node: Node, *, noun: str) -> list[Problem]:
