@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
@@ -108,7 +108,12 @@ def list_warnings(experiment: ExperimentDir) -> list[str]:
     return warnings
 
 
-def make_python_command(experiment: ExperimentDir, module: str, *arguments: str) -> list[str]:
+def make_python_command(
+    experiment: ExperimentDir,
+    module: str,
+    *arguments: str,
+    python: Sequence[str] = (sys.executable,),
+) -> list[str]:
     """A command that runs a module of hpcexp with the experiment's code.
 
     It needs `worker_environment`. Without a copy, the code is what it is when the job begins.
@@ -116,7 +121,7 @@ def make_python_command(experiment: ExperimentDir, module: str, *arguments: str)
     # -P: the working directory, which may hold today's code, does not come first.
     # -B: no bytecode is written into the copy.
     flags = ["-P", "-B"] if _find_roots(experiment) else []
-    return [sys.executable, *flags, "-u", "-m", module, *arguments]
+    return [*python, *flags, "-u", "-m", module, *arguments]
 
 
 def worker_environment(experiment: ExperimentDir) -> dict[str, str]:
@@ -183,6 +188,11 @@ def _list_copies(experiment: ExperimentDir, roots: tuple[Root, ...]) -> list[str
     code_dir = os.path.abspath(experiment.code_dir)  # noqa: PTH100
     places = dict.fromkeys(root.copy for root in roots if root.copy is not None)
     return [os.path.normpath(f"{code_dir}/{place}") for place in places]
+
+
+def list_live_dirs(experiment: ExperimentDir) -> list[str]:
+    """Directories whose modules the jobs import from where they are."""
+    return _list_live(_find_roots(experiment))
 
 
 def _list_live(roots: tuple[Root, ...]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -27,7 +28,7 @@ from hpcexp.template.resources import Resources
 from hpcexp.template.template import Template
 from hpcexp.workloads import WORKLOADS, load_config_class
 from hpcexp.workloads.own import is_own
-from hpcexp.workloads.own.places import find_project_dirs, look_in
+from hpcexp.workloads.own.places import find_code_dir, find_project_dirs, look_in, need
 
 _HEADER_KEYS = tuple(Header.model_fields)
 
@@ -65,6 +66,8 @@ def load_template(
     recorded = [f"rand_inits={rand_inits}"] if rand_inits is not None else []
     recorded += [f"name={name}"] if name is not None else []
     template = _build(checks, profile, (*overrides, *recorded), tuple(read.sources))
+    for name in template.resources.code:
+        need(find_code_dir(name))
     if "comparison" in checks.entries:
         unknown = find_unknown_names(checks.entries["comparison"], template.groups())
         if unknown:
@@ -96,6 +99,9 @@ class _Loaded:
     def check(self, profile: str | None) -> _Checks:
         """Check the chosen variant in full, and what the other profiles say."""
         profiles = self.base["profiles"].entries if "profiles" in self.base else {}
+        for layer in (self.base, *_layers_of(profile, profiles), *self.options):
+            for _, path in _list_code_dirs(layer.get("resources")):
+                look_in(path, partial(list, [path]))
         self.problems += find_unknown_keys(self.base, hyperparameters=self._list_hyperparameters())
         self.problems += self._check_profile_name(profile, profiles)
         chosen = self._check_variant([*_layers_of(profile, profiles), *self.options])
@@ -123,6 +129,7 @@ class _Loaded:
         checks.problems += self._check_header(entries)
         resources = entries.get("resources") or self._empty("resources")
         checks.problems += _check_model(Resources, resources, noun="resource")
+        checks.problems += _check_code_dirs(resources)
         comparison = entries.get("comparison") or self._empty("comparison")
         checks.problems += _check_model(Comparison, comparison, noun="key of comparison")
         notify = entries.get("notify") or self._empty("notify")
@@ -213,6 +220,21 @@ def _check_model(model: type[BaseModel], node: Node, *, noun: str) -> list[Probl
         nearest, rest = find_nearest(node, fault.names)
         problems.append(nearest.origin.problem(fault.message, inside=rest))
     return problems
+
+
+def _list_code_dirs(resources: Node | None) -> list[tuple[Node, Path]]:
+    """The directories of `resources.code`, as far as they are spelled well."""
+    code = resources.entries.get("code") if resources is not None else None
+    items = code.value if code is not None and isinstance(code.value, list) else []
+    return [(item, find_code_dir(item.value)) for item in items if isinstance(item.value, str)]
+
+
+def _check_code_dirs(resources: Node) -> list[Problem]:
+    return [
+        item.origin.problem(f"there is no directory {path}")
+        for item, path in _list_code_dirs(resources)
+        if not path.is_dir()
+    ]
 
 
 def _check_grid(checks: _Checks) -> list[Problem]:

@@ -48,6 +48,11 @@ def find_project_dirs(directory: Path) -> list[Path]:
     return []
 
 
+def find_code_dir(name: str) -> Path:
+    """A directory that a template names: relative to the working directory."""
+    return Path(name).expanduser().absolute()
+
+
 def extend_python_path() -> None:
     """Make the beginning of Python's path of all places, and of the working directory.
 
