@@ -39,7 +39,7 @@ def test_a_run_in_a_container_is_told_of_its_time_limit_and_goes_on_with_the_cop
     (bin_dir / "apptainer").write_text(RUNTIME)
     (bin_dir / "apptainer").chmod(0o755)
     settings = {
-        "params.max_epoch": 1200,
+        "params.max_epoch": 800,
         "params.eval_every": 50,
         "rand_inits": 1,
         "resources.mem_gb": 1,
@@ -60,6 +60,8 @@ def test_a_run_in_a_container_is_told_of_its_time_limit_and_goes_on_with_the_cop
     (status,) = wait_for(experiment, all_in(State.COMPLETED)).values()
     assert (status.attempt, status.begun_step > 0) == (2, True)
     assert status.machine["code"].startswith("snapshot ")
+    said = experiment.job_log_path("submission_001", 0).read_text()
+    assert "hpcexp: its time limit is near; the job is started again" in said  # not: was killed
     called = (bin_dir / "called").read_text().splitlines()
     assert called[called.index("lab.sif") + 1] == sys.executable
     assert f"--bind={experiment.path.parent}" in called

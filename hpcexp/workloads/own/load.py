@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -90,7 +91,18 @@ def check_own(name: str) -> None:
     if reference.class_name is None:
         get_attribute(import_module(f"{reference.module}.workload"), "build", noun="function")
     else:
-        _import_class(reference)
+        names = getattr(_import_class(reference), "metric_names", None)
+        if isinstance(names, tuple | list):
+            _check_metric_is_reported(name, names)
+
+
+def _check_metric_is_reported(name: str, metric_names: Sequence[str]) -> None:
+    metric = find_own(name).primary_metric.name
+    if metric not in metric_names:
+        raise UsageError(
+            f"{name}: its primary metric {metric} is none of its metric_names, "
+            f"{', '.join(map(str, metric_names)) or 'of which there are none'}"
+        )
 
 
 def forget() -> None:
@@ -189,4 +201,5 @@ def build_own(name: str, config: TrainConfig) -> Workload:
     # A package has its configuration and its metric in the other door.
     has = {*(name for name in MEMBERS if hasattr(built, name)), CONFIG, METRIC}
     check_members(has, of=f"{type(built).__module__}.{type(built).__qualname__}")
+    _check_metric_is_reported(name, built.metric_names)
     return cast("Workload", built)

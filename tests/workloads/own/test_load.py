@@ -213,6 +213,16 @@ def test_a_workload_that_lacks_something_when_it_is_built_is_refused(lab: Path) 
         load_workload(REFERENCE, load_config_class(REFERENCE)())
 
 
+def test_a_primary_metric_that_is_not_reported_is_refused(lab: Path) -> None:
+    change(
+        lab / "curve/workload.py", "metric_names = (PRIMARY_METRIC.name,)", 'metric_names = ["x"]'
+    )
+    said = "curve.workload:Curve: its primary metric rmse is none of its metric_names, x"
+    for use in (check_own, lambda name: load_workload(name, load_config_class(name)())):
+        with pytest.raises(UsageError, match=said):
+            use(REFERENCE)
+
+
 # ------------------------------------------------------------------------------- what jobs need
 
 
