@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from hpcexp.errors import HpcexpError, explain_os_error
+from hpcexp.errors import HpcexpError, UsageError, explain_os_error
 
 FAILED_EXIT_CODE = 1
 INTERRUPTED_EXIT_CODE = 130
@@ -36,6 +36,13 @@ def main() -> None:
         sys.exit(BROKEN_PIPE_EXIT_CODE)
     except OSError as error:
         _fail(explain_os_error(error), FAILED_EXIT_CODE)
+    except Exception as error:
+        from hpcexp.workloads.own.importing import explain_if_theirs
+
+        explained = explain_if_theirs(error)
+        if explained is None:
+            raise
+        _fail(explained, UsageError.exit_code)
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:

@@ -25,6 +25,7 @@ from hpcexp.cli import (
     logs,
     look,
     meeting,
+    new,
     note,
     notebook,
     plot,
@@ -107,6 +108,7 @@ for command in (
     debug.lr_range,
     doctor.doctor,
     plot.schema,
+    new.new,
     inspect.completion,
 ):
     app.add_command(command)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hpcexp.store.layout import ExperimentDir
+    from hpcexp.template import Template
 
 
 @click.command()
@@ -109,6 +110,7 @@ def launch(
         name=name,
     )
     check_groups(template, only)
+    _check_workload(template, is_launched=not dry_run)
     directory = resolve_experiments_dir(experiments_dir)
     if dry_run:
         from hpcexp.cli.dry_run import print_dry_run
@@ -135,6 +137,19 @@ def launch(
     begin = go_on_searching if template.is_search else train
     choose = _choose_all(experiment)
     begin(experiment, choose=choose, executor=executor, jobs=jobs, as_json=as_json)
+
+
+def _check_workload(template: Template, *, is_launched: bool) -> None:
+    """Import a laboratory's own workload before its jobs do, and say what makes it slow."""
+    from hpcexp.workloads.own import check_own, find_own, is_own
+
+    if not is_own(template.workload):
+        return
+    if note := find_own(template.workload).note:
+        click.echo(f"! {note}", err=True)
+    # What another Python has is not here, perhaps.
+    if is_launched and not template.resources.uses_other_python:
+        check_own(template.workload)
 
 
 def _continue(experiment: ExperimentDir, *, executor: str, jobs: int | None, as_json: bool) -> None:

@@ -195,7 +195,20 @@ def find(
         )
         where = f", read from {found.experiment.archive}" if found.experiment.archive else ""
         click.echo(f"{found.experiment.name}{where}{others}", err=True)
+    import_from(found.experiment)
     return found.experiment
+
+
+def import_from(experiment: ExperimentDir) -> None:
+    """A laboratory's own workload is the one that the experiment's jobs train."""
+    from hpcexp.workloads.own.places import look_in
+
+    def find_code() -> list[Path]:
+        from hpcexp.launch.code import list_code_dirs
+
+        return list_code_dirs(experiment)
+
+    look_in(experiment.path, find_code)
 
 
 def pick_executor(

@@ -87,12 +87,23 @@ def plot(
 
 
 @click.command()
-def schema() -> None:
+@click.option(
+    "--workload",
+    metavar="NAME",
+    help="Only templates of this workload, such as your own package.module:Class.",
+)
+def schema(*, workload: str | None) -> None:
     """Print the JSON Schema of templates, for editors.
 
     `hpcexp schema > templates/schema.json`, and a first line in a template such as
     `# yaml-language-server: $schema=schema.json`, let an editor complete and check it.
+
+    Examples:
+
+    \b
+      hpcexp schema > templates/schema.json
+      hpcexp schema --workload curve.workload:Curve > templates/curve.schema.json
     """
     from hpcexp.template import build_json_schema
 
-    print_json(build_json_schema())
+    print_json(build_json_schema(only=workload))

@@ -113,7 +113,8 @@ def _announce(original: Original, *, is_quiet: bool) -> None:
         )
         return
     if not is_quiet:
-        origin = snapshot.tree or snapshot.package
+        places = [snapshot.tree or snapshot.package, *(f.path for f in snapshot.further if f.copy)]
+        origin = " and of ".join(str(place) for place in places if place)
         click.echo(f"code        {snapshot.label}, {snapshot.num_files} files of {origin}")
     if snapshot.problem:
         click.echo(f"! at launch: {snapshot.problem}", err=True)

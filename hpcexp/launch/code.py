@@ -6,27 +6,48 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata, util
 from pathlib import Path
 
+from hpcexp.errors import HpcexpError
 from hpcexp.launch.executor import spell_count
 from hpcexp.store.code_tree import spell_bytes
 from hpcexp.store.experiment import default_experiments_dir
+from hpcexp.store.further_code import TREES
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.snapshot import OWN_PACKAGE_DIR, Root, SnapshotPlan, plan_snapshot, read_snapshot
+from hpcexp.store.snapshot import (
+    OWN_PACKAGE_DIR,
+    PACKAGE,
+    Root,
+    SnapshotPlan,
+    plan_snapshot,
+    read_snapshot,
+)
+from hpcexp.workloads.own.places import is_installed, list_needed
 
 MAX_LEFT_OUT_SHOWN = 3
 
 
 def plan_code(experiments_dir: Path) -> SnapshotPlan:
-    """What a launch in this directory, with this Python, would copy; nothing is copied yet."""
+    """What a launch in this directory, with this Python, would copy; nothing is copied yet.
+
+    Besides the tree of this directory, that of a laboratory's workload which was loaded, and
+    what its template names.
+    """
     return plan_snapshot(
         Path.cwd(),
         package_dir=OWN_PACKAGE_DIR,
         python_path=list(_list_python_path()),
         exclude=[experiments_dir, default_experiments_dir()],
+        further=list_needed(),
     )
+
+
+def list_further_trees() -> list[Path]:
+    """Directories whose git trees belong to a launch besides that of the working directory."""
+    own = [] if is_installed(OWN_PACKAGE_DIR) else [OWN_PACKAGE_DIR]
+    return [*own, *(place.path for place in list_needed())]
 
 
 def _list_python_path() -> Iterator[Path]:
@@ -57,11 +78,14 @@ def _find_editable(distribution: metadata.Distribution) -> Iterator[Path]:
 def describe_plan(plan: SnapshotPlan) -> str:
     """What would be copied, in a line for people."""
     size = f"{spell_count(len(plan.sources), 'file')}, {spell_bytes(plan.num_bytes)}"
-    if plan.tree is None:
-        return f"{size} of hpcexp itself"
-    changes = spell_count(plan.tree.num_changes, "uncommitted change")
-    package = "" if plan.package_dir is None else f" and of {plan.package_dir}"
-    return f"{size} of {plan.tree.top_dir}{package}, {changes}"
+    places = [str(plan.tree.top_dir)] if plan.tree is not None else []
+    places += [further.path for further in plan.further.records if further.copy is not None]
+    if plan.package_dir is not None:
+        places.append(str(plan.package_dir) if places else "hpcexp itself")
+    changes = [plan.tree.num_changes] if plan.tree is not None else []
+    changes += [x.num_changes for x in plan.further.records if (x.copy or "").startswith(TREES)]
+    counted = f", {spell_count(sum(changes), 'uncommitted change')}" if changes else ""
+    return f"{size} of {' and of '.join(places)}{counted}"
 
 
 def list_warnings(experiment: ExperimentDir) -> list[str]:
@@ -69,7 +93,8 @@ def list_warnings(experiment: ExperimentDir) -> list[str]:
     snapshot = read_snapshot(experiment)
     if snapshot is None:
         return []
-    warnings = [snapshot.problem] if snapshot.problem else []
+    problems = [snapshot.problem, *(further.problem for further in snapshot.further)]
+    warnings = [problem for problem in problems if problem]
     if not _can_be_imported(experiment):
         warnings.append(
             f"the path of the experiment holds a {os.pathsep!r}, which Python cannot import from: "
@@ -83,7 +108,12 @@ def list_warnings(experiment: ExperimentDir) -> list[str]:
     return warnings
 
 
-def make_python_command(experiment: ExperimentDir, module: str, *arguments: str) -> list[str]:
+def make_python_command(
+    experiment: ExperimentDir,
+    module: str,
+    *arguments: str,
+    python: Sequence[str] = (sys.executable,),
+) -> list[str]:
     """A command that runs a module of hpcexp with the experiment's code.
 
     It needs `worker_environment`. Without a copy, the code is what it is when the job begins.
@@ -91,7 +121,7 @@ def make_python_command(experiment: ExperimentDir, module: str, *arguments: str)
     # -P: the working directory, which may hold today's code, does not come first.
     # -B: no bytecode is written into the copy.
     flags = ["-P", "-B"] if _find_roots(experiment) else []
-    return [sys.executable, *flags, "-u", "-m", module, *arguments]
+    return [*python, *flags, "-u", "-m", module, *arguments]
 
 
 def worker_environment(experiment: ExperimentDir) -> dict[str, str]:
@@ -126,6 +156,19 @@ def make_shell_lines(experiment: ExperimentDir) -> list[str]:
     ]
 
 
+def list_code_dirs(experiment: ExperimentDir) -> list[Path]:
+    """Where the jobs of an experiment import modules from, but for hpcexp itself."""
+    try:
+        snapshot = read_snapshot(experiment)
+    except HpcexpError:  # the record is damaged: only what is elsewhere can be found
+        snapshot = None
+    roots = [r for r in (snapshot.roots if snapshot else ()) if r.copy != PACKAGE]
+    copies = [experiment.code_dir / root.copy for root in roots if root.copy is not None]
+    return [path.absolute() for path in copies if path.is_dir()] + [
+        Path(root.path) for root in roots if Path(root.path).is_dir()
+    ]
+
+
 def _find_roots(experiment: ExperimentDir) -> tuple[Root, ...]:
     """Where modules come from; none where the experiment has no copy of the code."""
     if not _can_be_imported(experiment):
@@ -145,6 +188,11 @@ def _list_copies(experiment: ExperimentDir, roots: tuple[Root, ...]) -> list[str
     code_dir = os.path.abspath(experiment.code_dir)  # noqa: PTH100
     places = dict.fromkeys(root.copy for root in roots if root.copy is not None)
     return [os.path.normpath(f"{code_dir}/{place}") for place in places]
+
+
+def list_live_dirs(experiment: ExperimentDir) -> list[str]:
+    """Directories whose modules the jobs import from where they are."""
+    return _list_live(_find_roots(experiment))
 
 
 def _list_live(roots: tuple[Root, ...]) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpcexp.errors import UsageError
-from hpcexp.launch.code import plan_code
+from hpcexp.launch.code import list_further_trees, plan_code
 from hpcexp.launch.plan import make_plan
 from hpcexp.store.experiment import create_experiment
 from hpcexp.store.layout import ExperimentDir
@@ -43,6 +43,6 @@ def prepare(
         experiments_dir,
         make_plan(template, only=only, experiments_dir=experiments_dir),
         sources=[(source.path, source.text) for source in template.sources],
-        provenance=collect_provenance(exclude=[experiments_dir]),
+        provenance=collect_provenance(exclude=[experiments_dir], further=list_further_trees()),
         add=lambda experiment: code and write_snapshot(experiment, code),
     )

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from hpcexp.errors import HpcexpError
 from hpcexp.store.files import read_json, write_json, write_text
@@ -23,7 +24,10 @@ from hpcexp.store.layout import ExperimentDir
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where an experiment came from. `reproduces` names the run that it repeats, if it does."""
+    """Where an experiment came from. `reproduces` names the run that it repeats, if it does.
+
+    `git` is the tree of the working directory, `trees` are those of the rest of its code.
+    """
 
     command: str
     working_dir: str
@@ -37,17 +41,29 @@ class Provenance:
     packages: dict[str, str]
     git: GitState | None
     reproduces: Mapping[str, str] | None = None
+    trees: tuple[GitState, ...] = ()
 
 
 def collect_provenance(
-    *, working_dir: Path | None = None, exclude: Sequence[Path] = ()
+    *,
+    working_dir: Path | None = None,
+    exclude: Sequence[Path] = (),
+    further: Sequence[Path] = (),
 ) -> Provenance:
     """Look at this process, its machine and the git tree of the working directory.
 
     Untracked files below the directories `exclude` are left out: the experiments themselves
-    are no part of the code, also where nobody told git to ignore them.
+    are no part of the code, also where nobody told git to ignore them. Code comes from the
+    git trees of `further` directories, too.
     """
     directory = working_dir or Path.cwd()
+    excluded = [path.resolve() for path in exclude]
+    trees: dict[str, GitState] = {}
+    git = read_git(directory, exclude=excluded)
+    for place in further:
+        state = read_git(place, exclude=excluded)
+        if state is not None and (git is None or state.top_dir != git.top_dir):
+            trees.setdefault(state.top_dir, state)
     now = datetime.now().astimezone()
     return Provenance(
         command=shlex.join(sys.argv),
@@ -60,7 +76,8 @@ def collect_provenance(
         python=platform.python_version(),
         python_path=sys.executable,
         packages=_list_packages(),
-        git=read_git(directory, exclude=[path.resolve() for path in exclude]),
+        git=git,
+        trees=tuple(trees.values()),
     )
 
 
@@ -73,12 +90,22 @@ def write_provenance(experiment: ExperimentDir, provenance: Provenance) -> None:
     pins = [f"{name}=={version}" for name, version in packages.items()]
     write_text(directory / "packages.txt", "\n".join([*pins, ""]))
     if provenance.git is not None:
-        diff = values["git"].pop("diff")
-        if diff:
-            (directory / "uncommitted.patch").write_bytes(diff)
-        copied = _copy_untracked(provenance.git, directory / "untracked")
-        values["git"]["untracked"] = [asdict(file) for file in copied]
+        values["git"] = _write_git(provenance.git, directory)
+    values["trees"] = [
+        _write_git(git, directory / f"tree_{number}")
+        for number, git in enumerate(provenance.trees, start=1)
+    ]
     write_json(directory / "provenance.json", values)
+
+
+def _write_git(git: GitState, directory: Path) -> dict[str, Any]:
+    """Write the diff and copies of small untracked files; returns what is recorded of a tree."""
+    directory.mkdir(exist_ok=True)
+    values = asdict(git)
+    if diff := values.pop("diff"):
+        (directory / "uncommitted.patch").write_bytes(diff)
+    copied = _copy_untracked(git, directory / "untracked")
+    return {**values, "untracked": [asdict(file) for file in copied]}
 
 
 def read_commit(experiment: ExperimentDir) -> str | None:

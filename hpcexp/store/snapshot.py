@@ -1,7 +1,8 @@
 """The copy of the code that an experiment keeps, so that later edits change nothing.
 
 `code/tree/` holds the git tree that the launch was made in, as it was, uncommitted changes
-included; `code/package/` holds hpcexp itself where that does not come from the tree.
+included; `code/package/` holds hpcexp itself where that does not come from the tree;
+`code/trees/` and `code/packages/` hold what a workload needs besides.
 `provenance/snapshot.json` says what was copied, what was not, and which directories of the
 copy modules are imported from.
 """
@@ -12,31 +13,30 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hpcexp.store.code_tree import (
-    BYTECODE,
-    CodeTree,
-    LeftOut,
-    NoTreeError,
-    read_code_tree,
-    spell_bytes,
-)
+from hpcexp.store.code_tree import BYTECODE, CodeTree, LeftOut
 from hpcexp.store.files import build_record, read_record, write_json
+from hpcexp.store.further_code import (
+    TREES,
+    Further,
+    FurtherPlan,
+    Source,
+    list_package,
+    list_tree,
+    plan_further,
+    read_tree,
+)
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.workloads.own.places import CodeDir
 
-MAX_FILES = 20_000
-MAX_BYTES = 100_000_000
 MAX_LEFT_OUT_NAMED = 1000
 TREE, PACKAGE = "tree", "package"
 OWN_PACKAGE_DIR = Path(__file__).parents[1]
 """hpcexp itself, as this process runs it."""
 _NUM_THREADS = 8  # they wait for a shared file system, one file at a time each
-_WITHOUT_TREE = (
-    "only hpcexp itself is copied, and an edit of other code changes what waiting jobs train"
-)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Root:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that could be imported from there was copied, and not only hpcexp."""
-        return self.copy is not None and self.copy != PACKAGE
+        """Whether all that could be imported from there was copied, and not only a package."""
+        return self.copy is not None and self.copy.partition("/")[0] in (TREE, TREES)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Snapshot:
 
     `tree` is the git tree that was copied, null if none was, and why not is the `problem`;
     `package` is where hpcexp was copied from if it is no part of the tree. `digest` is a
-    BLAKE2 of all names and contents. `left_out` are the first of `num_left_out`.
+    BLAKE2 of all names and contents. `left_out` are the first of `num_left_out`. `further` is
+    what was copied besides.
     """
 
     digest: str
@@ -71,20 +72,12 @@ class Snapshot:
     left_out: tuple[LeftOut, ...]
     num_left_out: int
     problem: str = ""
+    further: tuple[Further, ...] = ()
 
     @property
     def label(self) -> str:
         """Short enough to be read: such as `snapshot 1f0e9d3b`."""
         return f"snapshot {self.digest[:8]}"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file to be copied, or a link to be made."""
-
-    path: Path
-    num_bytes: int
-    link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +89,7 @@ class SnapshotPlan:
     package_dir: Path | None
     roots: tuple[Root, ...]
     problem: str = ""
+    further: FurtherPlan = field(default_factory=FurtherPlan)
 
     @property
     def num_bytes(self) -> int:
@@ -109,67 +103,48 @@ def plan_snapshot(
     package_dir: Path,
     python_path: Sequence[Path] = (),
     exclude: Sequence[Path] = (),
+    further: Sequence[CodeDir] = (),
 ) -> SnapshotPlan:
     """Look at the git tree of a directory and at hpcexp itself; nothing is copied yet.
 
     `python_path` are directories that modules are imported from: those in the tree will be
     imported from the copy. Experiments lie in the directories `exclude`. Where there is no
-    tree, or it is too large, `problem` says so, and only hpcexp is copied.
+    tree, or it is too large, `problem` says so, and it is not copied. The code of `further`
+    directories is copied besides.
     """
-    tree, problem = _read_tree(directory, exclude)
-    sources: dict[str, Source] = {}
-    if tree is not None:
-        sources = {
-            f"{TREE}/{name}": Source(tree.top_dir / name, file.num_bytes, file.link)
-            for name, file in tree.files.items()
-        }
+    tree, problem = read_tree(directory, exclude=exclude)
+    besides = plan_further(further, launched_in=tree, exclude=exclude)
+    sources = {} if tree is None else list_tree(tree, TREE)
+    sources |= besides.sources
     home = None if tree is None else tree.find(package_dir)
     roots = [Root(str(package_dir.parent), _join(TREE, Path(home or ".").parent))]
     if home is None:
-        sources |= _list_package(package_dir)
+        sources |= list_package(package_dir, PACKAGE)
         roots = [Root(str(package_dir.parent), PACKAGE)]
     # hpcexp comes first: a directory of that name elsewhere must not be taken for it.
+    roots += [Root(str(p.path), copy) for p, copy in besides.roots.items() if p.package]
     for path in [directory, *python_path]:
         name = None if tree is None else tree.find(path)
         if name is not None:
             roots.append(Root(str(path), _join(TREE, Path(name))))
         elif path == directory:
             roots.append(Root(str(path), None))
+    roots += [Root(str(p.path), copy) for p, copy in besides.roots.items() if not p.package]
     return SnapshotPlan(
         sources,
         tree,
         package_dir if home is None else None,
         roots=tuple(dict.fromkeys(roots)),
-        problem=problem,
+        problem=f"{problem}: {_describe_rest(besides.packages)}" if problem else "",
+        further=besides,
     )
 
 
-def _read_tree(directory: Path, exclude: Sequence[Path]) -> tuple[CodeTree | None, str]:
-    try:
-        tree = read_code_tree(directory, exclude=exclude)
-    except NoTreeError as error:
-        return None, f"{error}: {_WITHOUT_TREE}"
-    num_files, num_bytes = len(tree.files), tree.num_bytes
-    if num_files <= MAX_FILES and num_bytes <= MAX_BYTES:
-        return tree, ""
-    largest = ", ".join(f"{name} {spell_bytes(size)}" for name, size in tree.list_largest(num=3))
-    return None, (
-        f"the git tree {tree.top_dir} is too large to be copied: {num_files} files, "
-        f"{spell_bytes(num_bytes)}, of {MAX_FILES} and {spell_bytes(MAX_BYTES)} at most: "
-        f"{_WITHOUT_TREE}; let git ignore what is no code ({largest})"
-    )
-
-
-def _list_package(package_dir: Path) -> dict[str, Source]:
-    """All files of a package but bytecode."""
-    found = {}
-    for folder, folders, names in os.walk(package_dir, followlinks=True):
-        folders[:] = sorted(name for name in folders if name != BYTECODE)
-        place = _join(PACKAGE, Path(folder).relative_to(package_dir.parent))
-        for name in sorted(names):
-            path = Path(folder) / name
-            found[f"{place}/{name}"] = Source(path, path.stat().st_size)
-    return found
+def _describe_rest(packages: Sequence[str]) -> str:
+    """What is copied where the tree of the launch is not."""
+    copied = " and ".join(dict.fromkeys(["hpcexp itself", *packages]))
+    verb = "is" if not packages else "are"
+    return f"only {copied} {verb} copied, and an edit of other code changes what waiting jobs train"
 
 
 def _join(first: str, rest: Path) -> str:
@@ -193,7 +168,8 @@ def write_snapshot(experiment: ExperimentDir, plan: SnapshotPlan) -> Snapshot:
         if isinstance(result, str)
     ]
     prints = {place: r for place, r in results.items() if not isinstance(r, str)}
-    left_out = [*(plan.tree.left_out if plan.tree is not None else ()), *missing]
+    tree_left_out = plan.tree.left_out if plan.tree is not None else ()
+    left_out = [*tree_left_out, *plan.further.left_out, *missing]
     snapshot = Snapshot(
         digest=_join_prints(prints),
         num_files=len(prints),
@@ -205,6 +181,7 @@ def write_snapshot(experiment: ExperimentDir, plan: SnapshotPlan) -> Snapshot:
         left_out=tuple(left_out[:MAX_LEFT_OUT_NAMED]),
         num_left_out=len(left_out),
         problem=plan.problem,
+        further=tuple(plan.further.records),
     )
     write_json(experiment.snapshot_path, asdict(snapshot))
     return snapshot
@@ -267,6 +244,7 @@ def read_snapshot(experiment: ExperimentDir) -> Snapshot | None:
             **vars(snapshot),
             "roots": tuple(build_record(root, Root, path=path) for root in snapshot.roots),
             "left_out": tuple(build_record(x, LeftOut, path=path) for x in snapshot.left_out),
+            "further": tuple(build_record(x, Further, path=path) for x in snapshot.further),
         }
     )
 

@@ -16,12 +16,13 @@ from hpcexp.template.check import MAX_RUNS
 from hpcexp.template.load import load_template
 from hpcexp.template.nodes import Source, show
 from hpcexp.template.resource_changes import parse_resource_changes
-from hpcexp.template.resources import Resources
+from hpcexp.template.resources import Container, Resources
 from hpcexp.template.schema import build_json_schema
 from hpcexp.template.template import Template
 
 __all__ = [
     "BUDGET",
+    "Container",
     "DeriveError",
     "LABEL",
     "MAX_RUNS",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from hpcexp.errors import Problem, TemplateError
+from hpcexp.errors import Problem, TemplateError, UsageError
 from hpcexp.template.check import Checked, check_num_runs, check_values
 from hpcexp.template.check_groups import check_groups
 from hpcexp.template.comparison import Comparison, find_unknown_names
@@ -26,6 +27,8 @@ from hpcexp.template.overrides import find_shadowed, parse_overrides
 from hpcexp.template.resources import Resources
 from hpcexp.template.template import Template
 from hpcexp.workloads import WORKLOADS, load_config_class
+from hpcexp.workloads.own import is_own
+from hpcexp.workloads.own.places import find_code_dir, find_project_dirs, look_in, need
 
 _HEADER_KEYS = tuple(Header.model_fields)
 
@@ -47,6 +50,8 @@ def load_template(
     Raises TemplateError with every fault of every file, each with its line.
     """
     label = str(path)
+    directory = Path(path).absolute().parent
+    look_in(directory, lambda: find_project_dirs(directory))
     read = read_layers(Path(path))
     if not read.is_complete:
         raise _fail(read.problems, read.sources, already=[])
@@ -61,6 +66,8 @@ def load_template(
     recorded = [f"rand_inits={rand_inits}"] if rand_inits is not None else []
     recorded += [f"name={name}"] if name is not None else []
     template = _build(checks, profile, (*overrides, *recorded), tuple(read.sources))
+    for name in template.resources.code:
+        need(find_code_dir(name))
     if "comparison" in checks.entries:
         unknown = find_unknown_names(checks.entries["comparison"], template.groups())
         if unknown:
@@ -92,6 +99,9 @@ class _Loaded:
     def check(self, profile: str | None) -> _Checks:
         """Check the chosen variant in full, and what the other profiles say."""
         profiles = self.base["profiles"].entries if "profiles" in self.base else {}
+        for layer in (self.base, *_layers_of(profile, profiles), *self.options):
+            for _, path in _list_code_dirs(layer.get("resources")):
+                look_in(path, partial(list, [path]))
         self.problems += find_unknown_keys(self.base, hyperparameters=self._list_hyperparameters())
         self.problems += self._check_profile_name(profile, profiles)
         chosen = self._check_variant([*_layers_of(profile, profiles), *self.options])
@@ -121,6 +131,7 @@ class _Loaded:
         checks.problems += self._check_header(entries)
         resources = entries.get("resources") or self._empty("resources")
         checks.problems += _check_model(Resources, resources, noun="resource")
+        checks.problems += _check_code_dirs(resources)
         comparison = entries.get("comparison") or self._empty("comparison")
         checks.problems += _check_model(Comparison, comparison, noun="key of comparison")
         notify = entries.get("notify") or self._empty("notify")
@@ -139,8 +150,7 @@ class _Loaded:
             entries["workload"] = Node("", root)
         elif isinstance(entries["workload"].value, str) and not _get_workload(entries):
             node = entries["workload"]
-            hint = describe_alternatives(str(node.value), WORKLOADS)
-            problems.append(node.origin.problem(f"no such workload: {node.value}{hint}"))
+            problems.append(node.origin.problem(_explain_no_workload(str(node.value))))
         header = Node({key: entries[key] for key in _HEADER_KEYS if key in entries}, self._root)
         return problems + _check_model(Header, header, noun="key of a template")
 
@@ -191,7 +201,19 @@ def _list_options(label: str, *, rand_inits: int | None, name: str | None) -> li
 
 def _get_workload(entries: Mapping[str, Node]) -> str | None:
     value = entries["workload"].value if "workload" in entries else None
-    return value if isinstance(value, str) and value in WORKLOADS else None
+    return value if isinstance(value, str) and not _explain_no_workload(value) else None
+
+
+def _explain_no_workload(name: str) -> str:
+    """Why there is no such workload; empty where there is."""
+    if not is_own(name):
+        hint = describe_alternatives(name, WORKLOADS)
+        return "" if name in WORKLOADS else f"no such workload: {name}{hint}"
+    try:
+        load_config_class(name)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _check_model(model: type[BaseModel], node: Node, *, noun: str) -> list[Problem]:
@@ -200,6 +222,21 @@ def _check_model(model: type[BaseModel], node: Node, *, noun: str) -> list[Probl
         nearest, rest = find_nearest(node, fault.names)
         problems.append(nearest.origin.problem(fault.message, inside=rest))
     return problems
+
+
+def _list_code_dirs(resources: Node | None) -> list[tuple[Node, Path]]:
+    """The directories of `resources.code`, as far as they are spelled well."""
+    code = resources.entries.get("code") if resources is not None else None
+    items = code.value if code is not None and isinstance(code.value, list) else []
+    return [(item, find_code_dir(item.value)) for item in items if isinstance(item.value, str)]
+
+
+def _check_code_dirs(resources: Node) -> list[Problem]:
+    return [
+        item.origin.problem(f"there is no directory {path}")
+        for item, path in _list_code_dirs(resources)
+        if not path.is_dir()
+    ]
 
 
 def _check_grid(checks: _Checks) -> list[Problem]:

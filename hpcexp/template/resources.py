@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -34,6 +35,7 @@ _SET_ELSEWHERE = {
     "constraint": "resources.constraint",
     "exclude": "resources.exclude",
 }
+_CUTS_ENVIRONMENT = ("-e", "--cleanenv", "-C", "--containall")
 _SET_BY_HPCEXP = frozenset(
     {
         *("array", "job-name", "nodes", "ntasks", "ntasks-per-node", "signal"),
@@ -59,6 +61,29 @@ def _check_setup_line(text: str) -> str:
     return text
 
 
+def _check_container_option(text: str) -> str:
+    _check_line(text)
+    if not text.startswith("-"):
+        raise ValueError("not an option; write --NAME, or --NAME=VALUE in one piece")
+    name = text.partition("=")[0]
+    if name in _CUTS_ENVIRONMENT:
+        raise ValueError(f"{name} hides from the job what Slurm says of it; leave it out")
+    if name in ("-B", "--bind"):
+        raise ValueError("write it under resources.container.bind")
+    return text
+
+
+def _check_command(text: str) -> str:
+    _check_line(text)
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"no command: {error}") from None
+    if not words or words[0].startswith("-"):
+        raise ValueError("no command; write such as python, or uv run --project DIR python")
+    return text
+
+
 def _check_duration(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError(explain_duration(value))
@@ -79,12 +104,33 @@ def _check_option_name(name: str) -> str:
 
 Line = Annotated[str, AfterValidator(_check_line)]
 SetupLine = Annotated[str, AfterValidator(_check_setup_line)]
+Option = Annotated[str, AfterValidator(_check_container_option)]
 OptionName = Annotated[str, AfterValidator(_check_option_name)]
+Command = Annotated[str, AfterValidator(_check_command)]
 Duration = Annotated[
     str,
     BeforeValidator(_check_duration),
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
 ]
+
+
+class Container(BaseModel):
+    """An image that a job's Python runs in, by Apptainer or Singularity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    image: Line = Field(description="Path or URI of the image, such as /images/lab.sif.")
+    runtime: Literal["apptainer", "singularity"] = Field(
+        default="apptainer", description="The command, after `setup`."
+    )
+    bind: list[Line] = Field(
+        default=[],
+        description="Further directories to be seen inside, as SOURCE or SOURCE:TARGET; those of "
+        "the experiments and of the launch are.",
+    )
+    options: list[Option] = Field(
+        default=[], description="Further options, such as --writable-tmpfs."
+    )
 
 
 class Resources(BaseModel):
@@ -110,6 +156,19 @@ class Resources(BaseModel):
     )
     setup: list[SetupLine] = Field(
         default=[], description="Shell lines that run before the job, such as module load cuda."
+    )
+    python: Command | None = Field(
+        default=None,
+        description="Python of the jobs, found after `setup`: python, or a command that runs it, "
+        "such as `uv run python`; null is the one that launches.",
+    )
+    container: Container | None = Field(
+        default=None, description="Image that the jobs' Python runs in; null: none."
+    )
+    code: list[Line] = Field(
+        default=[],
+        description="Further directories that jobs import from, whose git trees are copied at "
+        "launch.",
     )
     sbatch: dict[OptionName, Line | int | bool] = Field(
         default={},
@@ -150,6 +209,11 @@ class Resources(BaseModel):
         if twice:
             raise ValueError(f"{twice[0]} is given twice, with - and with _; keep one")
         return kept
+
+    @property
+    def uses_other_python(self) -> bool:
+        """Whether jobs run another Python than the one that launches."""
+        return self.python is not None or self.container is not None
 
     @property
     def timeout_min(self) -> int:

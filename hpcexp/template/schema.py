@@ -14,18 +14,23 @@ from hpcexp.template.fields import list_field_variants
 from hpcexp.template.notify import Notify
 from hpcexp.template.resources import Resources
 from hpcexp.workloads import WORKLOADS, load_config_class
+from hpcexp.workloads.own.reference import PATTERN
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _GRID_DESCRIPTION = "Axes: each dotted name takes each value of its list; null removes an axis."
 
 
-def build_json_schema() -> dict[str, Any]:
+def build_json_schema(*, only: str | None = None) -> dict[str, Any]:
     """The schema of every template: its own keys, and the hyperparameters of each workload.
 
-    Rules that need two values at once, such as a batch that fits its training set, and
-    names that come from an extended file, are beyond it: `load_template` checks them.
+    With `only`, the hyperparameters of that workload alone, which may be a laboratory's. Rules
+    that need two values at once, such as a batch that fits its training set, and names that
+    come from an extended file, are beyond it: `load_template` checks them.
+
+    Raises UsageError for an unknown workload, or one that cannot be imported.
     """
     definitions: dict[str, Any] = {}
+    workloads = [only] if only is not None else list(WORKLOADS)
     header = _define(Header, "template", definitions)["properties"]
     resources = _make_partial(_define(Resources, "resources", definitions))
     definitions["resources"] = resources
@@ -36,15 +41,22 @@ def build_json_schema() -> dict[str, Any]:
         "title": "hpcexp template",
         "description": "Hyperparameters, grid, random initialisations and resources.",
         "type": "object",
-        "properties": _describe_keys(header),
+        "properties": _describe_keys(header, _describe_names(only)),
         "additionalProperties": False,
         "anyOf": [{"required": ["workload"]}, {"required": ["extends"]}],
-        "allOf": [_describe_workload(name, definitions) for name in WORKLOADS],
+        "allOf": [_describe_workload(name, definitions) for name in workloads],
         "$defs": definitions,
     }
 
 
-def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_names(only: str | None) -> dict[str, Any]:
+    """What names a workload: one of the table, or where a laboratory's code is."""
+    if only is not None:
+        return {"const": only}
+    return {"anyOf": [{"enum": list(WORKLOADS)}, {"type": "string", "pattern": f"^({PATTERN})$"}]}
+
+
+def _describe_keys(header: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     path = {"type": "string", "description": "A path relative to this file."}
     shared = {
         "name": header["name"],
@@ -66,7 +78,7 @@ def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
             "anyOf": [path, {"type": "array", "items": path}],
             "description": "Templates that this one starts from; later ones win.",
         },
-        "workload": {**header["workload"], "enum": list(WORKLOADS)},
+        "workload": {**header["workload"], **names},
         "profiles": {
             "type": ["object", "null"],
             "description": "Named overrides, chosen with --profile.",

@@ -14,6 +14,7 @@ import pytest
 from hpcexp.store.code_tree import LeftOut
 from hpcexp.store.experiment import Plan, RunConfig, read_plan, read_run_config
 from hpcexp.store.find import find_experiment
+from hpcexp.store.further_code import Further
 from hpcexp.store.git import GitState, UntrackedFile
 from hpcexp.store.layout import FORMAT, ExperimentDir
 from hpcexp.store.metrics import read_last, read_metrics
@@ -119,6 +120,7 @@ def read_section(heading: str) -> str:
         ("`provenance/`", Snapshot, ""),
         ("`provenance/`", Root, ""),
         ("`provenance/`", LeftOut, ""),
+        ("`provenance/`", Further, ""),
         ("`jobs/submission_<n>.json`", Submission, ""),
         ("`jobs/submission_<n>.json`", Driver, ""),
         ("`jobs/submission_<n>/packing_<job>.json`", PackingRecord, ""),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpcexp.errors import HpcexpError
+from hpcexp.store import further_code
 from hpcexp.store import snapshot as snapshot_module
 from hpcexp.store.experiment import Plan, create_experiment
 from hpcexp.store.layout import ExperimentDir
@@ -164,7 +165,7 @@ def test_outside_of_git_only_hpcexp_is_copied_and_it_says_so(
 def test_of_a_tree_that_is_too_large_only_hpcexp_is_copied_and_it_says_why(
     tree: Path, copy: Copy, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, said: str
 ) -> None:
-    monkeypatch.setattr(snapshot_module, limit, value)
+    monkeypatch.setattr(further_code, limit, value)
     experiment, snapshot = copy_tree(tree, copy)
     assert set(list_files(experiment.code_dir)) == {f"package/{name}" for name in PACKAGE}
     assert snapshot.package == str(tree / "hpcexp")

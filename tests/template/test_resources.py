@@ -115,3 +115,35 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(
     values: dict[str, Any], message: str
 ) -> None:
     assert message in refuse(**values)
+
+
+# ------------------------------------------------------------------- the Python of the jobs
+
+
+def test_a_python_and_a_container_are_read() -> None:
+    resources = Resources.model_validate(
+        {"python": "uv run python", "container": {"image": "lab.sif", "options": ["--nv"]}}
+    )
+    assert resources.container is not None
+    assert (resources.container.runtime, resources.uses_other_python) == ("apptainer", True)
+    assert not Resources().uses_other_python
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"python": "python 'x"}, "python: no command: No closing quotation"),
+        ({"python": "-m x"}, "python: no command; write such as python"),
+        ({"python": ""}, "python: empty; write null to leave it out"),
+        ({"container": "lab.sif"}, "container: lab.sif is text; must be"),
+        ({"container": {}}, "container.image: missing"),
+        ({"container": {"image": "x", "runtime": "docker"}}, "must be apptainer or singularity"),
+        ({"container": {"image": "x", "options": ["nv"]}}, "not an option; write --NAME"),
+        ({"container": {"image": "x", "options": ["--cleanenv"]}}, "hides from the job what Slurm"),
+        ({"container": {"image": "x", "options": ["--bind=/a"]}}, "under resources.container.bind"),
+        ({"container": {"image": "x\ny"}}, "line break"),
+        ({"code": "../lib"}, "code: ../lib is text; must be a list of texts; write [../lib]"),
+    ],
+)
+def test_another_python_that_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
+    assert message in refuse(**values)

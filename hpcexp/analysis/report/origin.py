@@ -108,6 +108,7 @@ def _list_facts(plan: Plan, record: Mapping[str, Any], packages: str) -> list[tu
         "command": str(record.get("command", "")),
         "in": str(record.get("working_dir", "")),
         "commit": f"{commit}{changed}" if commit else "the code was in no git repository",
+        "further code": ", ".join(map(_spell_tree, record.get("trees") or [])),
         "python": ", ".join(filter(None, [str(record.get("python", "")), versions])),
         "system": str(record.get("platform", "")),
         "workload": plan.workload,
@@ -120,6 +121,11 @@ def _list_facts(plan: Plan, record: Mapping[str, Any], packages: str) -> list[tu
     if plan.is_imported:
         facts |= {"commit": "", "python": "", "origin": "results from elsewhere, imported"}
     return [(name, value) for name, value in facts.items() if value]
+
+
+def _spell_tree(git: Mapping[str, Any]) -> str:
+    changed = " with uncommitted changes" if git.get("is_dirty") else ""
+    return f"{git.get('top_dir', '')} at {str(git.get('commit') or 'no commit')[:10]}{changed}"
 
 
 def _spell_reproduced(value: object) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from hpcexp.errors import UsageError
 from hpcexp.launch.code import make_python_command, make_shell_lines
+from hpcexp.launch.slurm.python import make_container_lines, make_python_words
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
 from hpcexp.template import Resources
@@ -72,11 +73,17 @@ def write_script(experiment: ExperimentDir, submission: Submission, resources: R
     place = ExperimentDir(type(experiment.path)(os.path.abspath(experiment.path)))  # noqa: PTH100
     check_path(place.path)
     folder = place.submission_dir(submission.id)
-    worker = make_python_command(place, "hpcexp.worker", str(place.path), submission.id)
+    worker = make_python_command(
+        place,
+        "hpcexp.worker",
+        *(str(place.path), submission.id),
+        python=make_python_words(place, resources),
+    )
     log = f"{spell_in_pattern(folder)}/job_%a.log"
     parameters = to_submitit_parameters(resources, submission, log=log)
     # Last: a module that `setup` loads may set PYTHONPATH.
-    if setup := [*resources.setup, *make_shell_lines(place)]:
+    lines = make_shell_lines(place)
+    if setup := [*resources.setup, *lines, *make_container_lines(resources, lines)]:
         parameters["setup"] = setup
     text: str = _make_sbatch_string(
         command=shlex.join(worker),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,6 +120,49 @@ def test_every_parameter_is_one_that_submitit_knows() -> None:
     )
     parameters = to_submitit_parameters(resources, make(), log="job_%a.log")
     assert set(parameters) <= set(_get_default_parameters())
+
+
+# ------------------------------------------------------------------- the Python of the jobs
+
+
+def find_command(**resources: Any) -> list[str]:
+    """The words after srun's own that run the worker."""
+    line = next(x for x in write(Resources.model_validate(resources)) if x.startswith("srun"))
+    words = shlex.split(line)
+    return words[words.index("--cpus-per-task=1") + 1 :]
+
+
+def test_a_python_of_its_own_takes_the_place_of_the_launchers() -> None:
+    command = find_command(python="/envs/lab/bin/python")
+    assert command[:5] == ["/envs/lab/bin/python", "-P", "-B", "-u", "-m"]
+    assert command[5] == "hpcexp.worker"
+
+
+def test_a_program_around_python_does_not_end_of_what_is_meant_for_it() -> None:
+    command = find_command(python="uv run --project 'a b' python")
+    assert command[:7] == [
+        "env", "--ignore-signal=USR2,TERM", "uv", "run", "--project", "a b", "python",
+    ]  # fmt: skip
+
+
+def test_a_container_sees_the_experiments_the_launch_and_what_is_named() -> None:
+    container = {"image": "lab.sif", "bind": ["/data:/d"], "options": ["--writable-tmpfs"]}
+    command = find_command(container=container, gpus=1)
+    assert command[2:6] == ["apptainer", "exec", "--writable-tmpfs", "--nv"]
+    here = Path.cwd()
+    assert f"--bind={EXPERIMENT.path.parent.absolute()}" in command
+    assert command.index(f"--bind={here}") < command.index("--bind=/data:/d")
+    assert command[command.index(f"--pwd={here}") :][1:4] == ["lab.sif", "python3", "-P"]
+
+
+def test_a_container_gets_the_path_of_the_copied_code() -> None:
+    container = {"image": "lab.sif", "runtime": "singularity"}
+    lines = write(Resources.model_validate({"container": container, "setup": ["module load s"]}))
+    places = [
+        next(i for i, line in enumerate(lines) if line.startswith(start))
+        for start in ("module load s", "export PYTHONPATH=", "export SINGULARITYENV_PYTHONPATH=")
+    ]
+    assert places == sorted(places)
 
 
 # ------------------------------------------------- what the batch shell does afterwards
