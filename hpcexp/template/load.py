@@ -23,9 +23,10 @@ from hpcexp.template.names import describe_alternatives
 from hpcexp.template.nodes import Node, Origin, Source, find_nearest, to_plain
 from hpcexp.template.notify import Notify
 from hpcexp.template.overrides import find_shadowed, parse_overrides
+from hpcexp.template.own_loop import declare_hyperparameters, list_defaults
 from hpcexp.template.resources import Resources
 from hpcexp.template.template import Template
-from hpcexp.workloads import WORKLOADS, load_config_class
+from hpcexp.workloads import list_workloads, load_config_class
 
 _HEADER_KEYS = tuple(Header.model_fields)
 
@@ -133,11 +134,11 @@ class _Loaded:
         problems: list[Problem] = []
         if "workload" not in entries:
             root = Origin(self.label, None, "workload")
-            problems.append(root.problem(f"missing; write one of: {', '.join(WORKLOADS)}"))
+            problems.append(root.problem(f"missing; write one of: {', '.join(list_workloads())}"))
             entries["workload"] = Node("", root)
         elif isinstance(entries["workload"].value, str) and not _get_workload(entries):
             node = entries["workload"]
-            hint = describe_alternatives(str(node.value), WORKLOADS)
+            hint = describe_alternatives(str(node.value), list_workloads())
             problems.append(node.origin.problem(f"no such workload: {node.value}{hint}"))
         header = Node({key: entries[key] for key in _HEADER_KEYS if key in entries}, self._root)
         return problems + _check_model(Header, header, noun="key of a template")
@@ -146,7 +147,10 @@ class _Loaded:
         workload = _get_workload(checks.entries)
         if workload is None:
             return
-        checks.config_class = load_config_class(workload)
+        checks.config_class, undeclared = declare_hyperparameters(
+            load_config_class(workload), checks.params, checks.entries
+        )
+        checks.problems += undeclared
         noun = f"hyperparameter of workload {workload}"
         checks.values = check_values(checks.config_class, checks.params, checks.grid, noun=noun)
         check_factors(checks.config_class, checks.entries, checks.values, noun=noun)
@@ -189,7 +193,7 @@ def _list_options(label: str, *, rand_inits: int | None, name: str | None) -> li
 
 def _get_workload(entries: Mapping[str, Node]) -> str | None:
     value = entries["workload"].value if "workload" in entries else None
-    return value if isinstance(value, str) and value in WORKLOADS else None
+    return value if isinstance(value, str) and value in list_workloads() else None
 
 
 def _check_model(model: type[BaseModel], node: Node, *, noun: str) -> list[Problem]:
@@ -226,7 +230,7 @@ def _build(
     assert values is not None
     return Template(
         **Header.model_validate(plain).model_dump(),
-        params=to_plain(checks.params),
+        params={**list_defaults(checks.config_class), **to_plain(checks.params)},
         grid={name: tuple(items) for name, items in axes.items()},
         zips=tuple(
             {name: tuple(to_plain(i) for i in items) for name, items in zipped.items()}

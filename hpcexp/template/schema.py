@@ -12,7 +12,7 @@ from hpcexp.template.document import Header
 from hpcexp.template.fields import list_field_variants
 from hpcexp.template.notify import Notify
 from hpcexp.template.resources import Resources
-from hpcexp.workloads import WORKLOADS, load_config_class
+from hpcexp.workloads import list_workloads, load_config_class
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _GRID_DESCRIPTION = "Axes: each dotted name takes each value of its list; null removes an axis."
@@ -38,7 +38,7 @@ def build_json_schema() -> dict[str, Any]:
         "properties": _describe_keys(header),
         "additionalProperties": False,
         "anyOf": [{"required": ["workload"]}, {"required": ["extends"]}],
-        "allOf": [_describe_workload(name, definitions) for name in WORKLOADS],
+        "allOf": [_describe_workload(name, definitions) for name in list_workloads()],
         "$defs": definitions,
     }
 
@@ -64,7 +64,7 @@ def _describe_keys(header: Mapping[str, Any]) -> dict[str, Any]:
             "anyOf": [path, {"type": "array", "items": path}],
             "description": "Templates that this one starts from; later ones win.",
         },
-        "workload": {**header["workload"], "enum": list(WORKLOADS)},
+        "workload": {**header["workload"], "enum": list(list_workloads())},
         "profiles": {
             "type": ["object", "null"],
             "description": "Named overrides, chosen with --profile.",
