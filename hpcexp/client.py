@@ -65,6 +65,8 @@ class Run:
         """The name of the metric that runs are judged by."""
         self.rank = int(os.environ.get("RANK", "0"))
         """Of several processes of one run, only the one of rank 0 reports."""
+        self.world_size = int(os.environ.get("WORLD_SIZE", "1"))
+        """How many processes the run has."""
         self.was_told_to_stop = False
         """Whether `should_stop` has said so."""
         self._reports: str | None = told.get("metrics_file")
@@ -106,7 +108,8 @@ class Run:
         """Whether to save a checkpoint and end: the time limit is near, or somebody cancelled.
 
         From the first call on, a signal that asks for it no longer ends the process by itself.
-        It costs nothing worth mentioning: call it after each step.
+        It costs nothing worth mentioning: call it after each step. With several ranks all must
+        call it at the same place: they agree through torch.distributed, once that is set up.
         """
         if not self._listens:
             self._listen()
@@ -114,6 +117,8 @@ class Run:
         if not self._is_asked and self._stop is not None and now - self._looked >= LOOK_EVERY_S:
             self._looked = now
             self._is_asked = Path(self._stop).exists()
+        if self.world_size > 1:
+            self._is_asked = _agree(self._is_asked)
         self.was_told_to_stop = self._is_asked
         return self._is_asked
 
@@ -145,6 +150,19 @@ class Run:
             os.write(descriptor, text.encode())
         finally:
             os.close(descriptor)
+
+
+def _agree(is_asked: bool) -> bool:
+    """Whether any rank was asked; a rank that stopped alone would leave the others waiting."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.distributed.is_available():
+        return is_asked
+    if not torch.distributed.is_initialized():
+        return is_asked
+    device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+    asked = torch.tensor([int(is_asked)], device=device)
+    torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
+    return bool(asked.item())
 
 
 run = Run()

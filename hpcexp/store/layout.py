@@ -192,6 +192,10 @@ class RunDir:
         """The log of one attempt."""
         return self.logs_dir / f"attempt_{attempt}.log"
 
+    def ranks_log_dir(self, attempt: int) -> Path:
+        """The logs of the processes of an attempt, where it is several."""
+        return self.logs_dir / f"attempt_{attempt}_ranks"
+
 
 @dataclass(frozen=True)
 class EvalDir:

@@ -23,7 +23,11 @@ from hpcexp.template.names import describe_alternatives
 from hpcexp.template.nodes import Node, Origin, Source, find_nearest, to_plain
 from hpcexp.template.notify import Notify
 from hpcexp.template.overrides import find_shadowed, parse_overrides
-from hpcexp.template.own_loop import declare_hyperparameters, list_defaults
+from hpcexp.template.own_loop import (
+    declare_hyperparameters,
+    find_undeclared_ranks,
+    list_defaults,
+)
 from hpcexp.template.resources import Resources
 from hpcexp.template.template import Template
 from hpcexp.workloads import list_workloads, load_config_class
@@ -151,6 +155,7 @@ class _Loaded:
             load_config_class(workload), checks.params, checks.entries
         )
         checks.problems += undeclared
+        checks.problems += find_undeclared_ranks(checks.params, checks.entries)
         noun = f"hyperparameter of workload {workload}"
         checks.values = check_values(checks.config_class, checks.params, checks.grid, noun=noun)
         check_factors(checks.config_class, checks.entries, checks.values, noun=noun)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from hpcexp.errors import Problem
 from hpcexp.template.document import Entries
 from hpcexp.template.nodes import Node, to_plain
+from hpcexp.workloads.own_loop import OWN_LOOPS, has_own_loop
 from hpcexp.workloads.own_loop.config import OwnLoopConfig
 
 
@@ -37,6 +38,33 @@ def list_defaults(config_class: type[BaseModel] | None) -> dict[str, Any]:
     if config_class is None or not issubclass(config_class, OwnLoopConfig):
         return {}
     return dict(config_class.defaults)
+
+
+def find_undeclared_ranks(params: Node, entries: Entries) -> list[Problem]:
+    """Resources for several processes of a run, where the training is not said to be that."""
+    resources = entries["resources"].entries if "resources" in entries else {}
+    launcher = params.entries.get("launcher")
+    several = {
+        name: node
+        for name in ("nodes", "processes_per_node")
+        if (node := resources.get(name)) is not None and node.value not in (None, 1)
+    }
+    workload = entries["workload"].value
+    if launcher is None or launcher.value != "torchrun":
+        if has_own_loop(str(workload)):
+            way = "write launcher: torchrun under params if the training is made for several"
+        else:
+            own = ", ".join(OWN_LOOPS)
+            way = f"only a training of your own (workload: {own}) can be several"
+        return [
+            node.origin.problem(f"workload {workload} is one process per run; {way}")
+            for node in several.values()
+        ]
+    packing = resources.get("packing")
+    if several and packing is not None and packing.value != "none":
+        message = "runs of several processes have their job alone; write packing: none"
+        return [packing.origin.problem(message)]
+    return []
 
 
 def _list_axes(entries: Entries) -> Iterator[tuple[str, Any]]:

@@ -6,6 +6,7 @@ import logging
 import shlex
 import signal
 import time
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -14,6 +15,7 @@ from hpcexp.store.experiment import RunConfig
 from hpcexp.train.result import FitResult, Outcome
 from hpcexp.worker.code import describe_code
 from hpcexp.worker.own_loop.child import LEFT_BEHIND_S, Child
+from hpcexp.worker.own_loop.ranks import clean_environment, find_cause, find_ranks, wrap_words
 from hpcexp.worker.own_loop.records import Records, Streams
 from hpcexp.worker.own_loop.reports import Completed, Report, ReportError, ReportFile
 from hpcexp.worker.own_loop.tensorboard import EventFiles
@@ -51,7 +53,6 @@ def train_own_loop(
         return FitResult("interrupted", records.step, records.epoch, reason)
     told = patience(lambda: tell(sink, run_config, config, num_threads=num_threads), check=check)
     words = config.list_words(told.given)
-    logger.info("in %s: %s", told.directory, shlex.join(words))
     return _Following(sink, config, records, told, words).follow()
 
 
@@ -83,9 +84,16 @@ class _Following:
         self.reason = ""
         self.deadline = float("inf")
         self.was_killed = False
-        self.child = Child(
-            words, directory=told.directory, environment=told.environment, log=self.log
-        )
+        environment = told.environment
+        self.ranks_log_dir: Path | None = None
+        if config.launcher == "torchrun":
+            self.ranks_log_dir = sink.run_dir.ranks_log_dir(sink.ownership.attempt).absolute()
+            self.ranks_log_dir.mkdir(parents=True, exist_ok=True)
+            ranks = find_ranks(sink.run_dir)
+            words = wrap_words(words, ranks, log_dir=self.ranks_log_dir)
+            environment = clean_environment(environment)
+        logger.info("in %s: %s", told.directory, shlex.join(words))
+        self.child = Child(words, directory=told.directory, environment=environment, log=self.log)
 
     def follow(self) -> FitResult:
         """Until it has ended, whoever ends it."""
@@ -109,6 +117,9 @@ class _Following:
         elif time.monotonic() >= self.deadline and not self.was_killed:
             logger.warning("it did not end within %g s: killed", self.config.grace_s)
             self.was_killed = True
+            if self.ranks_log_dir is not None:  # an agent ends its ranks, which lead own groups
+                self.child.tell(signal.SIGTERM)
+                self.child.wait(LEFT_BEHIND_S)
             self.child.kill()
 
     def _find_reason_to_end(self) -> None:
@@ -128,7 +139,8 @@ class _Following:
             self.sink.run_dir.stop_path(self.sink.ownership.attempt).touch()
         except OSError as error:
             logger.warning("the file that asks to stop cannot be made: %s", error)
-        self.child.tell(self._choose_signal())
+        if self.ranks_log_dir is None:  # ranks that a signal ended would wait for each other
+            self.child.tell(self._choose_signal())
 
     def _choose_signal(self) -> signal.Signals:
         return (self.sink.stop.signal if self.outcome == "interrupted" else None) or signal.SIGTERM
@@ -190,6 +202,8 @@ class _Following:
         if code == -signal.SIGKILL:
             how += ", which the kernel sends where memory ends"
         last = lines[-1] if lines else "without a word on standard error"
+        if self.ranks_log_dir is not None:
+            last = find_cause(self.ranks_log_dir, lines) or last
         return "\n".join([f"{how}: {last}", *lines])
 
     def _list_remarks(self) -> str:

@@ -82,6 +82,11 @@ class OwnLoopConfig(Hyperparameters):
         default=False,
         description="Read the scalars of event files in {tensorboard_dir} as reports, too.",
     )
+    launcher: Literal["none", "torchrun"] = Field(
+        default="none",
+        description="torchrun: the training is several processes, by resources.nodes and "
+        "resources.processes_per_node.",
+    )
     grace_s: float = Field(
         default=20.0,
         ge=0,

@@ -58,9 +58,16 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
     return make
 
 
-def make_own_run(directory: Path, *, workload: str, params: dict[str, Any]) -> RunDir:
+def make_own_run(
+    directory: Path,
+    *,
+    workload: str,
+    params: dict[str, Any],
+    resources: dict[str, Any] | None = None,
+) -> RunDir:
     path = directory / "own.yaml"
-    path.write_text(json.dumps({"workload": workload, "params": params}))  # JSON is YAML
+    template = {"workload": workload, "params": params, "resources": resources or {}}
+    path.write_text(json.dumps(template))  # JSON is YAML
     plan = make_plan(load_template(path))
     provenance = dataclasses.replace(PROVENANCE, working_dir=str(directory))
     experiment = create_experiment(
