@@ -39,6 +39,10 @@ class StorageError(HpcexpError):
     """A file system refuses or is away: the same call may succeed once that is mended."""
 
 
+class OwnLoopError(HpcexpError):
+    """A training that is not hpcexp's own failed; its last words follow the first line."""
+
+
 _MAKE_ROOM = "make room there"
 _MEND_MODE = "have its owner permit it, or its mode mended"
 _WAIT = "try again when the file system is back"

@@ -40,7 +40,7 @@ def make_plan(
         resources=template.resources.model_dump(mode="json"),
         comparison=template.comparison.model_dump(mode="json"),
         notify=template.notify.model_dump(mode="json"),
-        primary_metric=dataclasses.asdict(load_primary_metric(template.workload)),
+        primary_metric=dataclasses.asdict(load_primary_metric(template.workload, template.params)),
         profile=template.profile,
         overrides=template.overrides,
         zips=[{axis: list(v) for axis, v in zipped.items()} for zipped in template.zips],

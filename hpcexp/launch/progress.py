@@ -52,8 +52,8 @@ def measure_progress(statuses: Sequence[RunStatus]) -> float:
 def estimate_seconds_left(observation: Observation) -> float | None:
     """Until the last run ends, if as many train side by side as do now; None if unknown."""
     statuses = list(observation.statuses.values())
-    running = [s for s in statuses if s.state == State.RUNNING and s.step]
-    begun = [s for s in statuses if s.step and s.trained_s]
+    running = [s for s in statuses if s.state == State.RUNNING and s.step and s.num_steps]
+    begun = [s for s in statuses if s.step and s.trained_s and s.num_steps]
     if not running or not begun:
         return None
     usual = statistics.median(s.trained_s / s.step * s.num_steps for s in begun)
@@ -67,7 +67,7 @@ def find_slowest(observation: Observation) -> tuple[str, float] | None:
     left = {
         name: (s.num_steps - s.step) * s.trained_s / s.step
         for name, s in observation.statuses.items()
-        if s.state == State.RUNNING and s.step
+        if s.state == State.RUNNING and s.step and s.num_steps
     }
     if len(left) < 2:
         return None

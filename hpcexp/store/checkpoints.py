@@ -59,3 +59,17 @@ def remove_old_checkpoints(run_dir: RunDir) -> None:
     """
     for path in [*list_checkpoints(run_dir)[KEPT:], *run_dir.checkpoints_dir.glob(".*.tmp")]:
         path.unlink(missing_ok=True)
+
+
+def claim_own_checkpoints(run_dir: RunDir, *, attempt: int) -> Path:
+    """The directory for what the training of an attempt saves by itself.
+
+    That of the attempt before it is given a new name: a process of that attempt, should it
+    still be alive somewhere, can then write no file of a name that the new one reads.
+    """
+    claimed = run_dir.own_checkpoints_dir(attempt)
+    earlier = sorted(run_dir.checkpoints_dir.glob("own_attempt_*"))
+    if earlier and not claimed.exists():
+        earlier[-1].rename(claimed)
+    claimed.mkdir(parents=True, exist_ok=True)
+    return claimed

@@ -17,6 +17,7 @@
     checkpoints/           the last two
     logs/attempt_1.log
     kept/epoch_000500.pt   parameters of an epoch (keep_every)
+    own/                   of a workload that trains by itself: what it was told and reports
     divergence.json        where the first value was not finite, for people
     forensics.pt           what `hpcexp replay` runs that step again from
     inspection/            what the run showed of itself while it trained
@@ -122,6 +123,39 @@ class RunDir:
         return {int(path.stem.removeprefix("epoch_")): path for path in paths}
 
     @property
+    def own_dir(self) -> Path:
+        """What a workload that trains by itself is told, and what it reports."""
+        return self.path / "own"
+
+    def told_path(self, attempt: int) -> Path:
+        """What the training of an attempt is told."""
+        return self.own_dir / f"attempt_{attempt}.json"
+
+    def reports_path(self, attempt: int) -> Path:
+        """What the training of an attempt reports, a line for each row of metrics."""
+        return self.own_dir / f"attempt_{attempt}.jsonl"
+
+    def stop_path(self, attempt: int) -> Path:
+        """There when the training of an attempt is to save a checkpoint and end."""
+        return self.own_dir / f"attempt_{attempt}.stop"
+
+    def list_reports(self) -> dict[int, Path]:
+        """Reports by attempt, the first attempt first."""
+        found = {}
+        for path in self.own_dir.glob("attempt_*.jsonl"):
+            found[int(path.stem.removeprefix("attempt_"))] = path
+        return dict(sorted(found.items()))
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        """TensorBoard files that the training writes to be read."""
+        return self.own_dir / "tensorboard"
+
+    def own_checkpoints_dir(self, attempt: int) -> Path:
+        """Checkpoints that the training of an attempt writes itself."""
+        return self.checkpoints_dir / f"own_attempt_{attempt:04d}"
+
+    @property
     def divergence_path(self) -> Path:
         """What is known of a step that diverged, for people."""
         return self.path / "divergence.json"
@@ -157,6 +191,10 @@ class RunDir:
     def log_path(self, attempt: int) -> Path:
         """The log of one attempt."""
         return self.logs_dir / f"attempt_{attempt}.log"
+
+    def ranks_log_dir(self, attempt: int) -> Path:
+        """The logs of the processes of an attempt, where it is several."""
+        return self.logs_dir / f"attempt_{attempt}_ranks"
 
 
 @dataclass(frozen=True)

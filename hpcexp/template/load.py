@@ -24,9 +24,14 @@ from hpcexp.template.names import describe_alternatives
 from hpcexp.template.nodes import Node, Origin, Source, find_nearest, to_plain
 from hpcexp.template.notify import Notify
 from hpcexp.template.overrides import find_shadowed, parse_overrides
+from hpcexp.template.own_loop import (
+    declare_hyperparameters,
+    find_undeclared_ranks,
+    list_defaults,
+)
 from hpcexp.template.resources import Resources
 from hpcexp.template.template import Template
-from hpcexp.workloads import WORKLOADS, load_config_class
+from hpcexp.workloads import list_workloads, load_config_class
 from hpcexp.workloads.own import is_own
 from hpcexp.workloads.own.places import find_code_dir, find_project_dirs, look_in, need
 
@@ -146,7 +151,7 @@ class _Loaded:
         problems: list[Problem] = []
         if "workload" not in entries:
             root = Origin(self.label, None, "workload")
-            problems.append(root.problem(f"missing; write one of: {', '.join(WORKLOADS)}"))
+            problems.append(root.problem(f"missing; write one of: {', '.join(list_workloads())}"))
             entries["workload"] = Node("", root)
         elif isinstance(entries["workload"].value, str) and not _get_workload(entries):
             node = entries["workload"]
@@ -158,7 +163,11 @@ class _Loaded:
         workload = _get_workload(checks.entries)
         if workload is None:
             return
-        checks.config_class = load_config_class(workload)
+        checks.config_class, undeclared = declare_hyperparameters(
+            load_config_class(workload), checks.params, checks.entries
+        )
+        checks.problems += undeclared
+        checks.problems += find_undeclared_ranks(checks.params, checks.entries)
         noun = f"hyperparameter of workload {workload}"
         checks.values = check_values(checks.config_class, checks.params, checks.grid, noun=noun)
         check_factors(checks.config_class, checks.entries, checks.values, noun=noun)
@@ -207,8 +216,9 @@ def _get_workload(entries: Mapping[str, Node]) -> str | None:
 def _explain_no_workload(name: str) -> str:
     """Why there is no such workload; empty where there is."""
     if not is_own(name):
-        hint = describe_alternatives(name, WORKLOADS)
-        return "" if name in WORKLOADS else f"no such workload: {name}{hint}"
+        known = list_workloads()
+        hint = describe_alternatives(name, known)
+        return "" if name in known else f"no such workload: {name}{hint}"
     try:
         load_config_class(name)
     except UsageError as error:
@@ -265,7 +275,7 @@ def _build(
     assert values is not None
     return Template(
         **Header.model_validate(plain).model_dump(),
-        params=to_plain(checks.params),
+        params={**list_defaults(checks.config_class), **to_plain(checks.params)},
         grid={name: tuple(items) for name, items in axes.items()},
         zips=tuple(
             {name: tuple(to_plain(i) for i in items) for name, items in zipped.items()}

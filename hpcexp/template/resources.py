@@ -141,6 +141,15 @@ class Resources(BaseModel):
     gpus: int = Field(default=0, ge=0, description="GPUs of one job.")
     cpus: int = Field(default=1, ge=1, description="CPU cores of one job.")
     mem_gb: int = Field(default=4, ge=1, description="Memory of one job, in GB.")
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        description="Nodes of one job, each with the gpus, cpus and mem_gb; for a training of "
+        "several processes.",
+    )
+    processes_per_node: int = Field(
+        default=1, ge=1, description="Processes of one run on each node, started by torchrun."
+    )
     timeout: Duration = Field(
         default="1h",
         description="Longest time of one job: 12h30m, 90m, 2d, 45s, 12:30:00 or 2-00:00:00.",

@@ -13,7 +13,7 @@ from hpcexp.template.document import Header
 from hpcexp.template.fields import list_field_variants
 from hpcexp.template.notify import Notify
 from hpcexp.template.resources import Resources
-from hpcexp.workloads import WORKLOADS, load_config_class
+from hpcexp.workloads import list_workloads, load_config_class
 from hpcexp.workloads.own.reference import PATTERN
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -30,7 +30,7 @@ def build_json_schema(*, only: str | None = None) -> dict[str, Any]:
     Raises UsageError for an unknown workload, or one that cannot be imported.
     """
     definitions: dict[str, Any] = {}
-    workloads = [only] if only is not None else list(WORKLOADS)
+    workloads = [only] if only is not None else list(list_workloads())
     header = _define(Header, "template", definitions)["properties"]
     resources = _make_partial(_define(Resources, "resources", definitions))
     definitions["resources"] = resources
@@ -53,7 +53,9 @@ def _describe_names(only: str | None) -> dict[str, Any]:
     """What names a workload: one of the table, or where a laboratory's code is."""
     if only is not None:
         return {"const": only}
-    return {"anyOf": [{"enum": list(WORKLOADS)}, {"type": "string", "pattern": f"^({PATTERN})$"}]}
+    return {
+        "anyOf": [{"enum": list(list_workloads())}, {"type": "string", "pattern": f"^({PATTERN})$"}]
+    }
 
 
 def _describe_keys(header: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,9 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from hpcexp.errors import UsageError
-from hpcexp.train.config import TrainConfig
 from hpcexp.train.rates import PlateauDecay
 from hpcexp.train.sink import Foretold, Row
 from hpcexp.train.stopping import (
@@ -22,11 +21,26 @@ from hpcexp.train.stopping import (
     StopAtThreshold,
     StopForetold,
     StopOnPlateau,
+    StopRule,
 )
 
 logger = logging.getLogger("hpcexp.worker")
 
 SECONDS_PER_HOUR = 3600.0
+
+
+class HasRules(Protocol):
+    """The part of a configuration that says when to stop, and how the rate falls."""
+
+    @property
+    def stop(self) -> Sequence[StopRule]:
+        """Rules that end a run early."""
+        ...
+
+    @property
+    def lr_schedule(self) -> object:
+        """How the learning rate falls."""
+        ...
 
 
 class Controller:
@@ -38,7 +52,7 @@ class Controller:
 
     def __init__(
         self,
-        config: TrainConfig,
+        config: HasRules,
         *,
         clock: Callable[[], float],
         draw: Callable[[int], float] = lambda _: 1.0,

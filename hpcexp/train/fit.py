@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,8 @@ from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, make_block
 from hpcexp.train.precision import check_precision, computing_in
 from hpcexp.train.recorder import Divergence, EpochRecorder
 from hpcexp.train.recovery import Recovery
+from hpcexp.train.result import FitResult as FitResult
+from hpcexp.train.result import Outcome as Outcome
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import Checkpoint, Progress, Sink
 from hpcexp.train.step import StepFunction, StepInputs, TrainState
@@ -34,8 +36,6 @@ from hpcexp.train.strategy import HasStrategy
 from hpcexp.train.workload import ScheduleValues, Workload
 
 logger = logging.getLogger("hpcexp.worker")
-
-Outcome = Literal["completed", "stopped", "diverged", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,6 @@ class FitOptions:
     clock: Callable[[], float] = time.monotonic
     inspect: Callable[[nn.Module, int], None] | None = None
     inspect_every: int | None = None
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """How a run ended; `reason` is in words, empty for a completed run."""
-
-    outcome: Outcome
-    step: int
-    epoch: int
-    reason: str = ""
 
 
 def fit(

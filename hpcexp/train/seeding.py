@@ -10,19 +10,13 @@ other vector instructions, normal numbers may differ in their last bits.)
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
-
-def derive_seed(seed: int, *parts: int | str) -> int:
-    """A 63-bit seed that depends on all of `parts`, by BLAKE2b."""
-    text = "\x1f".join([str(seed), *(f"{type(p).__name__}:{p}" for p in parts)])
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+from hpcexp.train.seeds import derive_seed as derive_seed
 
 
 @dataclass(frozen=True)

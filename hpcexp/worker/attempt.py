@@ -11,7 +11,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from hpcexp.errors import StorageError, SupersededError, UsageError
+from hpcexp.errors import OwnLoopError, StorageError, SupersededError, UsageError
 from hpcexp.store.checkpoints import find_newest_step
 from hpcexp.store.experiment import RunConfig, read_run_config
 from hpcexp.store.layout import RunDir
@@ -19,7 +19,9 @@ from hpcexp.store.ownership import Ownership
 from hpcexp.store.status import RunStatus, State, read_status, write_status
 from hpcexp.worker.code import describe_code
 from hpcexp.worker.failures import choose_failure, explain
+from hpcexp.worker.own_loop.loop import train_own_loop
 from hpcexp.worker.patience import PASSING, Patience, PatientSink, find_errno
+from hpcexp.workloads.own_loop import has_own_loop
 
 if TYPE_CHECKING:
     from hpcexp.train.fit import FitResult, Training
@@ -39,11 +41,16 @@ class Attempt:
         self.ownership, self.sink, self.patience = ownership, sink, patience
 
     def prepare(self, num_threads: int, *, num_lanes: int = 1) -> Training | FitResult:
-        """The run as the core trains it; its result at once where it is asked to stop already."""
+        """The run as the core trains it.
+
+        Its result at once where it is asked to stop already, or has trained by itself.
+        """
         self.patience(self.sink.write_status, check=self.ownership.check)
         config = self.patience(
             lambda: read_run_config(self.sink.run_dir), check=self.ownership.check
         )
+        if has_own_loop(config.workload):
+            return train_own_loop(self.sink, config, self.patience, num_threads=num_threads)
         return _prepare(self.sink, config, self.patience, num_threads, num_lanes)
 
     def end(self, outcome: FitResult | Exception) -> None:
@@ -86,7 +93,7 @@ def begin_attempt(ownership: Ownership, patience: Patience) -> Attempt | None:
         state=State.RUNNING,
         attempt=ownership.attempt,
         deaths=deaths,
-        begun_step=patience(lambda: find_newest_step(run_dir)),
+        begun_step=patience(lambda: find_progress(run_dir, status)),
         reason="",
         hint="",
         host=ownership.owner.host,
@@ -194,7 +201,8 @@ def _write_failure(sink: RunDirSink, error: Exception, patience: Patience) -> No
     """Patience that has ended does not begin once more."""
     is_disk = isinstance(error, StorageError) or find_errno(error) in PASSING
     shown = "".join(traceback.format_exception(error))
-    logger.error("%s", explain(error)[0] if is_disk else shown)
+    is_told = is_disk or isinstance(error, OwnLoopError)  # its own traceback is in the log
+    logger.error("%s", explain(error)[0] if is_told else shown)
     reason, hint = explain(error)
 
     def end() -> None:
@@ -221,8 +229,16 @@ def count_deaths(run_dir: RunDir, status: RunStatus) -> int:
     """
     if status.state != State.RUNNING:
         return 0
-    made_progress = find_newest_step(run_dir) > status.begun_step
+    made_progress = find_progress(run_dir, status) > status.begun_step
     return 1 if made_progress else status.deaths + 1
+
+
+def find_progress(run_dir: RunDir, status: RunStatus) -> int:
+    """The step from which a run goes on; of one that trains by itself, how far it came.
+
+    What its own checkpoints hold is not known.
+    """
+    return status.step if run_dir.own_dir.exists() else find_newest_step(run_dir)
 
 
 def _give_up(ownership: Ownership, status: RunStatus, deaths: int) -> None:

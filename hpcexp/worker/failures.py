@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpcexp.errors import HpcexpError
+from hpcexp.errors import HpcexpError, OwnLoopError
 from hpcexp.store.status import State
 
 OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
@@ -31,5 +31,5 @@ def explain(error: Exception) -> tuple[str, str]:
         name = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{name}", "make room or mend the file system, then hpcexp resume"
     if isinstance(error, HpcexpError):
-        return first, ""
+        return first, "hpcexp logs shows what it printed" if isinstance(error, OwnLoopError) else ""
     return f"{type(error).__name__}: {first}", "hpcexp logs shows the traceback"

@@ -10,6 +10,7 @@ from hpcexp.errors import HpcexpError, RunOwnedError, SupersededError
 from hpcexp.store.layout import RunDir
 from hpcexp.store.ownership import acquire
 from hpcexp.store.status import SETTLED, read_status
+from hpcexp.train.result import FitResult
 from hpcexp.worker.attempt import Attempt, begin_attempt
 from hpcexp.worker.heartbeat import beating
 from hpcexp.worker.interruption import Interruption
@@ -17,7 +18,7 @@ from hpcexp.worker.logs import logging_to
 from hpcexp.worker.patience import Patience, show
 
 if TYPE_CHECKING:
-    from hpcexp.train.fit import FitResult, Training
+    from hpcexp.train.fit import Training
 
 logger = logging.getLogger("hpcexp.worker")
 
@@ -108,8 +109,6 @@ def _see_through(
         except Exception as error:
             outcome = error
         else:
-            from hpcexp.train.fit import FitResult
-
             outcome = prepared if isinstance(prepared, FitResult) else (yield prepared)
         attempt.end(outcome)
     finally:

@@ -11,10 +11,12 @@ and imports no torch, so that a login node can check a template in milliseconds;
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from hpcexp.errors import UsageError
 from hpcexp.workloads.own import build_own, find_own, is_own
+from hpcexp.workloads.own_loop import OWN_LOOPS
 
 if TYPE_CHECKING:
     from hpcexp.train.config import TrainConfig
@@ -29,9 +31,15 @@ WORKLOADS: dict[str, str] = {
 }
 
 
+def list_workloads() -> tuple[str, ...]:
+    """Names of all workloads: those of the table, and those that train by themselves."""
+    return (*WORKLOADS, *OWN_LOOPS)
+
+
 def load_config_class(name: str) -> type[TrainConfig]:
     """The pydantic model of a workload's hyperparameters; imports no torch.
 
+    That of a workload that trains by itself has of TrainConfig what tells how long a run is.
     Raises UsageError for an unknown workload, or one that cannot be imported.
     """
     if is_own(name):
@@ -42,24 +50,36 @@ def load_config_class(name: str) -> type[TrainConfig]:
 def load_workload(name: str, config: TrainConfig) -> Workload:
     """Build a workload for one configuration; imports torch.
 
-    Raises UsageError for an unknown workload, or one that cannot be imported.
+    Raises UsageError for an unknown workload, one that cannot be imported, and one that trains
+    by itself.
     """
     if is_own(name):
         return build_own(name, config)
+    if name in OWN_LOOPS:
+        raise UsageError(
+            f"workload {name} trains by itself: its model and its data are its own, and hpcexp "
+            "cannot look into them"
+        )
     return cast("Workload", importlib.import_module(_package(name) + ".workload").build(config))
 
 
 def _package(name: str) -> str:
-    if name not in WORKLOADS:
-        raise UsageError(f"no such workload: {name}; there are: {', '.join(sorted(WORKLOADS))}")
-    return WORKLOADS[name]
+    table = {**WORKLOADS, **OWN_LOOPS}
+    if name not in table:
+        raise UsageError(f"no such workload: {name}; there are: {', '.join(sorted(table))}")
+    return table[name]
 
 
-def load_primary_metric(name: str) -> Metric:
+def load_primary_metric(name: str, params: Mapping[str, Any] | None = None) -> Metric:
     """The metric by which runs of a workload are judged; imports no torch.
 
-    Raises UsageError for an unknown workload, or one that cannot be imported.
+    Where a workload trains by itself, its `params` say which. Raises UsageError for an unknown
+    workload, or one that cannot be imported.
     """
     if is_own(name):
         return find_own(name).primary_metric
+    if name in OWN_LOOPS:
+        from hpcexp.workloads.own_loop.config import ReportedMetric
+
+        return ReportedMetric.model_validate((params or {}).get("metric", {})).to_metric()
     return cast("Metric", importlib.import_module(_package(name) + ".config").PRIMARY_METRIC)

@@ -21,6 +21,7 @@ from hpcexp.train.sink import MemorySink
 from hpcexp.train.workload import Workload
 from hpcexp.workloads import (
     WORKLOADS,
+    list_workloads,
     load_config_class,
     load_primary_metric,
     load_workload,
@@ -51,7 +52,7 @@ def test_an_unknown_workload_is_answered_with_those_there_are(
     monkeypatch.setitem(WORKLOADS, "another", "hpcexp.workloads.another")
     with pytest.raises(UsageError) as caught:
         look_up("spss")
-    there = ", ".join(sorted(WORKLOADS))
+    there = ", ".join(sorted(list_workloads()))
     assert str(caught.value) == f"no such workload: spss; there are: {there}"
 
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from hpcexp.analysis.sampled.table import SampleTable
 from hpcexp.analysis.statistics.multiplicity import adjust_holm
+from hpcexp.analysis.statistics.reach import LEVEL
 from hpcexp.analysis.statistics.several import NUM_PERMUTATIONS, kruskal_wallis
 from hpcexp.analysis.statistics.values import double_midranks
-from hpcexp.analysis.statistics.verdicts import LEVEL, Verdict
+from hpcexp.analysis.statistics.verdicts import Verdict
 
 MIN_SAMPLES = 6
 _MIN_VALUES = 4  # fewer numbers are levels, as those of a choice

@@ -148,7 +148,7 @@ def to_submitit_parameters(
         "time": resources.timeout_min,
         "mem": f"{resources.mem_gb}GB",
         "cpus_per_task": resources.cpus,
-        "nodes": 1,
+        "nodes": resources.nodes,
         "ntasks_per_node": 1,
         # Slurm's own default throttles nothing; submitit's is 256.
         "array_parallelism": resources.max_parallel or len(submission.bundles),
@@ -160,6 +160,8 @@ def to_submitit_parameters(
             f"--output={log}",
             "--open-mode=append",
             f"--cpus-per-task={resources.cpus}",
+            # The worker runs once, on the first node, and starts what runs on all of them.
+            *(["--nodes=1", "--ntasks=1"] if resources.nodes > 1 else []),
         ],
         "additional_parameters": {"output": log, **_choose_other_options(resources)},
         **{name: value for name, value in options.items() if value is not None},

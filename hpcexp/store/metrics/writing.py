@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -143,12 +144,27 @@ class MetricsWriter:
 
         Raises what `flush` raises; then all rows are still there.
         """
+        self._replace(self.columns, last_step=step)
+
+    def widen(self, columns: Sequence[str]) -> None:
+        """Add columns, of which the rows so far have no value; a reader sees either file whole.
+
+        For those who learn what is measured from the measurements. Raises ValueError for
+        columns that cannot be, and what `flush` raises; then the file is as it was.
+        """
+        wider = tuple(dict.fromkeys([*self.columns, *columns]))
+        require_columns(wider)
+        if wider != self.columns:
+            self._replace(wider, last_step=sys.maxsize)
+
+    def _replace(self, columns: tuple[str, ...], *, last_step: int) -> None:
         self.flush()
-        kept = _read_kept_rows(self.path.parent, self.columns, step)
-        content = encode_header(self.columns) + encode_table(kept)
+        kept = _read_kept_rows(self.path.parent, columns, last_step)
+        content = encode_header(kept.columns) + encode_table(kept)
         descriptor = put_in_place(self.path, content, check=self._check, replaces=True)
         self.abandon()
         self._descriptor, self._size = descriptor, len(content)
+        self.columns, self._row_bytes = kept.columns, RowLayout(kept.columns, 0).row_bytes
 
     def flush(self) -> None:
         """Write what waits and wait for the disk: afterwards no crash loses these rows.

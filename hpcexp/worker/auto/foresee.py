@@ -14,7 +14,7 @@ from torch import Tensor
 from hpcexp.train.footprint import foresee_lane_bytes
 from hpcexp.worker.auto.choose import GPU_CONTEXT_BYTES, MemoryLine, Room, count_fitting
 from hpcexp.workloads import load_config_class, load_workload
-from hpcexp.workloads.sps.cache import CACHE_DIR_VARIABLE
+from hpcexp.workloads.cache_dir import CACHE_DIR_VARIABLE
 
 PROCESS_BYTES = 500 << 20
 """What Python and torch need by themselves."""

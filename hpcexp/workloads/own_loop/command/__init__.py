@@ -1,0 +1,1 @@
+"""Any script or program that is started with the hyperparameters of a run."""
