@@ -32,6 +32,7 @@ from hpcexp.cli import (
     report,
     reproduce,
     results,
+    site,
 )
 from hpcexp.cli import eval as eval_command
 from hpcexp.cli import list as list_command
@@ -104,6 +105,7 @@ for command in (
     debug.debug,
     debug.lr_range,
     doctor.doctor,
+    site.site,
     plot.schema,
     inspect.completion,
 ):

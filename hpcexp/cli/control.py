@@ -20,6 +20,7 @@ from hpcexp.cli.options import (
     runs_argument,
     state_option,
 )
+from hpcexp.cli.site import use_site_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,8 +69,9 @@ def resume(
     from hpcexp.template import parse_resource_changes
 
     options = {"mem_gb": mem_gb, "timeout": timeout}
-    resources = parse_resource_changes(settings, options=options)
+    changes = parse_resource_changes(settings, options=options)
     experiment = find(experiment_name, experiments_dir)
+    resources = {**use_site_of(experiment), **changes}
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
     choice = Choice(runs, states, steal)
     choose = make_chooser(experiment, choice)
@@ -116,8 +118,9 @@ def retry(
     from hpcexp.template import parse_resource_changes
 
     options = {"mem_gb": mem_gb, "timeout": timeout}
-    resources = parse_resource_changes(settings, options=options)
+    changes = parse_resource_changes(settings, options=options)
     experiment = find(experiment_name, experiments_dir)
+    resources = {**use_site_of(experiment), **changes}
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
     choice = Choice(runs, states)
     choose = make_chooser(experiment, choice, choose=choose_retriable)

@@ -16,6 +16,7 @@ from hpcexp.cli.options import (
     pick_executor,
     resolve_experiments_dir,
 )
+from hpcexp.cli.site import use_site, use_site_of
 from hpcexp.cli.training import train
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def launch(
     from hpcexp.launch.code import list_warnings
     from hpcexp.launch.executors import EXECUTORS
     from hpcexp.launch.prepare import check_groups, prepare
+    from hpcexp.site.apply import apply_site
     from hpcexp.template import load_template
 
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
@@ -105,6 +107,7 @@ def launch(
         rand_inits=rand_inits,
         name=name,
     )
+    template = apply_site(template, use_site())
     check_groups(template, only)
     directory = resolve_experiments_dir(experiments_dir)
     if dry_run:
@@ -130,8 +133,9 @@ def launch(
 def _continue(experiment: ExperimentDir, *, executor: str, jobs: int | None, as_json: bool) -> None:
     from hpcexp.launch.resume import Choice, make_chooser
 
+    resources = use_site_of(experiment)
     choose = make_chooser(experiment, Choice())
-    train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json)
+    train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
 
 
 def _choose_all(experiment: ExperimentDir) -> Callable[[], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,10 +24,10 @@ def complete_experiment(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of experiments for the shell's completion."""
-    from hpcexp.store.experiment import default_experiments_dir
+    from hpcexp.site import find_experiments_dir
     from hpcexp.store.find import list_archived, list_experiments
 
-    directory = default_experiments_dir()
+    directory = find_experiments_dir()
     found = [*list_experiments(directory), *list_archived(directory)]
     names = ["latest", *(e.name for e in found)]
     return [CompletionItem(name) for name in names if incomplete in name]
@@ -37,7 +38,8 @@ def complete_run(
 ) -> list[CompletionItem]:
     """Names of groups and runs of the experiment that was named before."""
     from hpcexp.errors import HpcexpError
-    from hpcexp.store.experiment import default_experiments_dir, read_plan
+    from hpcexp.site import find_experiments_dir
+    from hpcexp.store.experiment import read_plan
     from hpcexp.store.find import find_experiment
 
     # While the value of an option is typed, click has not sorted the arguments yet.
@@ -45,7 +47,7 @@ def complete_run(
     if text is None:
         return []
     try:
-        found = find_experiment(text, experiments_dir=default_experiments_dir())
+        found = find_experiment(text, experiments_dir=find_experiments_dir())
         plan = read_plan(found.experiment)
     except HpcexpError:
         return []
@@ -57,20 +59,62 @@ def complete_tag(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Tags that notes have, and the one that `hpcexp meeting` looks for."""
+    from hpcexp.site import find_experiments_dir
     from hpcexp.store.catalogue import list_tags
-    from hpcexp.store.experiment import default_experiments_dir
 
-    tags = list_tags(default_experiments_dir())
+    tags = list_tags(find_experiments_dir())
     return [CompletionItem(tag) for tag in tags if tag.startswith(incomplete.removeprefix("#"))]
 
 
 def experiments_dir_option(command: Command) -> Command:
-    """`--experiments-dir`."""
-    return click.option(
-        "--experiments-dir",
-        type=click.Path(path_type=Path),
-        help="Where experiments are.  [default: $HPCEXP_EXPERIMENTS_DIR, else ./experiments]",
-    )(command)
+    """`--experiments-dir` and `--site`."""
+    for option in (
+        click.option(
+            "--site",
+            metavar="NAME",
+            expose_value=False,
+            callback=_name_site,
+            shell_complete=complete_site,
+            help="The site of the configuration files that counts.  [default: by host name]",
+        ),
+        click.option(
+            "--experiments-dir",
+            type=click.Path(path_type=Path),
+            help="Where experiments are.  [default: as `hpcexp site` says, else ./experiments]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+_SITE_IS_NAMED = "hpcexp.site"
+
+
+def _name_site(context: click.Context, _parameter: click.Parameter, name: str | None) -> None:
+    """Let the site count for this process, and for what it starts."""
+    if name is not None and not context.resilient_parsing:
+        os.environ["HPCEXP_SITE"] = name
+        context.meta[_SITE_IS_NAMED] = True
+
+
+def is_site_named() -> bool:
+    """Whether the command line names a site."""
+    return bool(click.get_current_context().meta.get(_SITE_IS_NAMED))
+
+
+def complete_site(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of sites for the shell's completion."""
+    from hpcexp.errors import HpcexpError
+    from hpcexp.site.document import read_documents
+    from hpcexp.site.layers import list_sites
+
+    try:
+        names = list_sites(read_documents())
+    except HpcexpError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def json_option(command: Command) -> Command:
@@ -168,10 +212,10 @@ def runs_argument(command: Command) -> Command:
 
 
 def resolve_experiments_dir(given: Path | None) -> Path:
-    """The directory of experiments: as given, else from the environment, else `experiments`."""
-    from hpcexp.store.experiment import default_experiments_dir
+    """The directory of experiments: as given, else as the site says, else `experiments`."""
+    from hpcexp.site import find_experiments_dir
 
-    return given or default_experiments_dir()
+    return given or find_experiments_dir()
 
 
 def find(

@@ -11,8 +11,8 @@ from importlib import metadata, util
 from pathlib import Path
 
 from hpcexp.launch.executor import spell_count
+from hpcexp.site import find_experiments_dir
 from hpcexp.store.code_tree import spell_bytes
-from hpcexp.store.experiment import default_experiments_dir
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.snapshot import OWN_PACKAGE_DIR, Root, SnapshotPlan, plan_snapshot, read_snapshot
 
@@ -25,7 +25,7 @@ def plan_code(experiments_dir: Path) -> SnapshotPlan:
         Path.cwd(),
         package_dir=OWN_PACKAGE_DIR,
         python_path=list(_list_python_path()),
-        exclude=[experiments_dir, default_experiments_dir()],
+        exclude=[experiments_dir, find_experiments_dir()],
     )
 
 

@@ -46,6 +46,7 @@ def make_plan(
         zips=[{axis: list(v) for axis, v in zipped.items()} for zipped in template.zips],
         named={name: dict(own) for name, own in template.named.items()},
         derive=dict(template.derive),
+        site=dict(template.site),
         configs={
             group.name: locate_warm_start(
                 template.config_for(group),
