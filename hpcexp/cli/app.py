@@ -33,6 +33,7 @@ from hpcexp.cli import (
     reproduce,
     results,
     site,
+    transfer,
 )
 from hpcexp.cli import eval as eval_command
 from hpcexp.cli import list as list_command
@@ -95,6 +96,8 @@ for command in (
     eval_command.evaluate,
     replay.replay,
     reproduce.reproduce,
+    transfer.pull,
+    transfer.push,
     archive.archive,
     clean.clean,
     note.note,

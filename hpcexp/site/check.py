@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,6 +71,12 @@ def load_site(name: str | None = None) -> Site:
     site = choose_site(name)
     problems = [p for document in site.documents for p in find_problems(document)]
     problems += _check_environment()
+    # Only of the site that counts: another machine has other variables.
+    problems += [
+        Problem(site.sources[name], None, name, f"{text} names a variable that is not set here")
+        for name in DIRECTORIES
+        if isinstance(text := site.get(name), str) and "$" in text
+    ]
     if problems:
         raise TemplateError(problems)
     return site
@@ -108,10 +112,8 @@ def _check_table(
 
 
 def _explain_directory(text: str, document: Document) -> str:
-    filled = os.path.expandvars(text)
-    if "$" in filled:
-        return f"{filled} names a variable that is not set here"
-    if not document.is_project and not Path(filled).expanduser().is_absolute():
+    starts_elsewhere = text.startswith(("/", "~", "$"))
+    if not document.is_project and not starts_elsewhere:
         return f"{text} depends on where you are; write a whole path, or one that begins with ~"
     return ""
 

@@ -65,6 +65,11 @@ def test_a_variable_that_is_not_set_is_told(place: Place) -> None:
     assert "names a variable that is not set here" in fail()
 
 
+def test_variables_of_another_site_are_that_ones(place: Place) -> None:
+    place.write_user('[sites.far]\nexperiments_dir = "$SCRATCH_THERE/experiments"\n')
+    assert load_site().name == ""
+
+
 def test_faults_of_variables_are_told_by_their_names(place: Place) -> None:
     place.monkeypatch.setenv("HPCEXP_MAX_PARALLEL", "many")
     assert "HPCEXP_MAX_PARALLEL: many is text; must be a whole number" in fail()

@@ -77,6 +77,7 @@ def fill(plan: Plan) -> Plan:
         zips=[{"lr": [0.1, 0.2]}],
         named={"small": {"batch_size": 2}},
         derive={"latent_dim": "rnn_width // 2"},
+        site={"name": "garching"},
         extensions=(extension,),
     )
 
