@@ -12,9 +12,11 @@ import hpcexp
 from hpcexp.cli import (
     archive,
     clean,
+    completion,
     control,
     dataset,
     debug,
+    disk_use,
     doctor,
     export,
     extend,
@@ -29,6 +31,7 @@ from hpcexp.cli import (
     notebook,
     plot,
     queue,
+    remove,
     replay,
     report,
     reproduce,
@@ -106,6 +109,9 @@ for command in (
     transfer.push,
     archive.archive,
     clean.clean,
+    remove.rm,
+    remove.restore,
+    disk_use.du,
     note.note,
     notebook.notebook,
     meeting.meeting,
@@ -116,6 +122,6 @@ for command in (
     doctor.doctor,
     site.site,
     plot.schema,
-    inspect.completion,
+    completion.completion,
 ):
     app.add_command(command)

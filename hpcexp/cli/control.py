@@ -64,6 +64,13 @@ def resume(
 
     Jobs that a killed launch left in the queue are found and kept, so that every run is
     submitted once.
+
+    Examples:
+
+    \b
+      hpcexp resume max_epoch
+      hpcexp resume max_epoch rnn_width=48 --mem-gb 16
+      hpcexp resume max_epoch --state cancelled
     """
     from hpcexp.launch.resume import Choice, make_chooser
     from hpcexp.template import parse_resource_changes
@@ -175,6 +182,12 @@ def cancel(
     Waiting runs end at once, training ones at their next step. RUN is a run, a group or a
     pattern such as '*_rand_0'; without any, everything that has not ended is cancelled.
     `hpcexp resume EXP_DIR RUN` continues them.
+
+    Examples:
+
+    \b
+      hpcexp cancel max_epoch
+      hpcexp cancel max_epoch rnn_width=48 '*_rand_0'
     """
     from hpcexp.launch.cancel import cancel as cancel_runs
 

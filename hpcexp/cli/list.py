@@ -66,6 +66,8 @@ def list_experiments(
     imported notebooks, by day, and by the state of any of their runs as it was written last:
     `hpcexp status` asks the scheduler too.
 
+    Examples:
+
     \b
       hpcexp list batch_size --since 2022-12-01
       hpcexp list --where rnn_width=32 --where 'loss_weights.predict.z>0.01'
