@@ -20,6 +20,26 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def completing_quietly(complete: Complete) -> Complete:
+    """Nothing is offered where something is wrong: a message would stand in the line."""
+
+    def complete_quietly(
+        context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from hpcexp.errors import HpcexpError
+
+        try:
+            return complete(context, parameter, incomplete)
+        except (HpcexpError, OSError, KeyError, TypeError):
+            return []
+
+    return complete_quietly
+
+
+@completing_quietly
 def complete_experiment(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -33,11 +53,11 @@ def complete_experiment(
     return [CompletionItem(name) for name in names if incomplete in name]
 
 
+@completing_quietly
 def complete_run(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of groups and runs of the experiment that was named before."""
-    from hpcexp.errors import HpcexpError
     from hpcexp.site import find_experiments_dir
     from hpcexp.store.files import read_json
     from hpcexp.store.find import find_experiment
@@ -46,16 +66,14 @@ def complete_run(
     text = context.params.get("experiment_name") or next(iter(context.args), None)
     if text is None:
         return []
-    try:
-        found = find_experiment(text, experiments_dir=find_experiments_dir())
-        # Not `read_plan`, whose imports take longer than anybody waits for a shell.
-        plan = read_json(found.experiment.plan_path)
-        names = [item["name"] for part in ("groups", "runs") for item in plan[part]]
-    except (HpcexpError, KeyError, TypeError):
-        return []
+    found = find_experiment(text, experiments_dir=find_experiments_dir())
+    # Not `read_plan`, whose imports take longer than anybody waits for a shell.
+    plan = read_json(found.experiment.plan_path)
+    names = [item["name"] for part in ("groups", "runs") for item in plan[part]]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+@completing_quietly
 def complete_tag(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
@@ -103,18 +121,15 @@ def is_site_named() -> bool:
     return bool(click.get_current_context().meta.get(_SITE_IS_NAMED))
 
 
+@completing_quietly
 def complete_site(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of sites for the shell's completion."""
-    from hpcexp.errors import HpcexpError
     from hpcexp.site.document import read_documents
     from hpcexp.site.layers import list_sites
 
-    try:
-        names = list_sites(read_documents())
-    except HpcexpError:
-        return []
+    names = list_sites(read_documents())
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from hpcexp.cli.options import (
     complete_experiment,
+    completing_quietly,
     experiments_dir_option,
     find,
     json_option,
@@ -22,6 +23,7 @@ from hpcexp.cli.sizes import count, format_bytes
 DECLINED_EXIT_CODE = 1
 
 
+@completing_quietly
 def complete_thrown(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:

@@ -107,6 +107,18 @@ def test_fish_completes_experiments_and_runs(lab: ExperimentDir) -> None:
     assert ask("hpcexp logs tiny rnn_width=4_r") == [RUN]
 
 
+def test_what_is_wrong_is_not_said_in_the_line_that_is_typed(
+    lab: ExperimentDir, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "hpcexp.toml").write_text("no toml")
+    for line, index in (("hpcexp plot la", "2"), ("hpcexp logs tiny rnn", "3")):
+        words = {"COMP_WORDS": line, "COMP_CWORD": index, "_HPCEXP_COMPLETE": "bash_complete"}
+        done = subprocess.run(
+            ["hpcexp"], env={**os.environ, **words}, capture_output=True, text=True
+        )
+        assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
 def test_completion_loads_nothing_that_takes_long(lab: ExperimentDir) -> None:
     heavy = ("pydantic", "yaml", "rich", "submitit", "numpy", "pandas", "torch")
     probe = (
