@@ -18,6 +18,7 @@ def shared_data_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
     patch = pytest.MonkeyPatch()
     patch.setenv("HPCEXP_CACHE_DIR", str(directory))
     patch.setenv("OMP_NUM_THREADS", "1")
+    patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))  # not the user's own
     for variable in [name for name in os.environ if name.startswith("SLURM_")]:
         patch.delenv(variable)
     patch.delenv("HPCEXP_EXPERIMENTS_DIR", raising=False)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from hpcexp.analysis.groups import GroupAxis, list_hyperparameters, make_group_axis
 from hpcexp.analysis.reading import Recorded, read_recorded
-from hpcexp.store.experiment import Plan, default_experiments_dir
+from hpcexp.site import find_experiments_dir
+from hpcexp.store.experiment import Plan
 from hpcexp.store.find import find_experiment
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.metrics import SPLITS, MetricsTable
@@ -82,11 +83,11 @@ def load(
     """Everything that an experiment has recorded, also while it trains.
 
     `experiment` is a path, also of an archive, `latest`, or part of a name; `experiments_dir` is
-    where names are looked up (default: `HPCEXP_EXPERIMENTS_DIR`, else `experiments`).
+    where names are looked up (default: as `hpcexp site` says, else `experiments`).
     Raises UsageError where there is no such experiment, HpcexpError where it is damaged.
     """
     if not isinstance(experiment, ExperimentDir):
-        directory = default_experiments_dir() if experiments_dir is None else Path(experiments_dir)
+        directory = find_experiments_dir() if experiments_dir is None else Path(experiments_dir)
         found = find_experiment(str(experiment), experiments_dir=directory, archives=True)
         experiment = found.experiment
     return make_results(experiment, read_recorded(experiment))

@@ -20,6 +20,7 @@ from hpcexp.cli.options import (
     runs_argument,
     state_option,
 )
+from hpcexp.cli.site import use_site_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,13 +64,21 @@ def resume(
 
     Jobs that a killed launch left in the queue are found and kept, so that every run is
     submitted once.
+
+    Examples:
+
+    \b
+      hpcexp resume max_epoch
+      hpcexp resume max_epoch rnn_width=48 --mem-gb 16
+      hpcexp resume max_epoch --state cancelled
     """
     from hpcexp.launch.resume import Choice, make_chooser
     from hpcexp.template import parse_resource_changes
 
     options = {"mem_gb": mem_gb, "timeout": timeout}
-    resources = parse_resource_changes(settings, options=options)
+    changes = parse_resource_changes(settings, options=options)
     experiment = find(experiment_name, experiments_dir)
+    resources = {**use_site_of(experiment), **changes}
     executor = pick_executor(experiment, slurm=slurm, local=local, inline=inline)
     choice = Choice(runs, states, steal)
     choose = make_chooser(experiment, choice)
@@ -116,8 +125,9 @@ def retry(
     from hpcexp.template import parse_resource_changes
 
     options = {"mem_gb": mem_gb, "timeout": timeout}
-    resources = parse_resource_changes(settings, options=options)
+    changes = parse_resource_changes(settings, options=options)
     experiment = find(experiment_name, experiments_dir)
+    resources = {**use_site_of(experiment), **changes}
     executor = pick_executor(experiment, slurm=slurm, local=local, inline=inline)
     choice = Choice(runs, states)
     choose = make_chooser(experiment, choice, choose=choose_retriable)
@@ -177,6 +187,12 @@ def cancel(
     Waiting runs end at once, training ones at their next step. RUN is a run, a group or a
     pattern such as '*_rand_0'; without any, everything that has not ended is cancelled.
     `hpcexp resume EXP_DIR RUN` continues them.
+
+    Examples:
+
+    \b
+      hpcexp cancel max_epoch
+      hpcexp cancel max_epoch rnn_width=48 '*_rand_0'
     """
     from hpcexp.launch.cancel import cancel as cancel_runs
 

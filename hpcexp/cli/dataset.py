@@ -18,7 +18,13 @@ IMAGE_WORKLOADS = ("unmix", "classify")
 
 @click.group()
 def dataset() -> None:
-    """Look at the data that a template trains on."""
+    """Look at the data that a template trains on.
+
+    Examples:
+
+    \b
+      hpcexp dataset preview templates/two_body.yaml
+    """
 
 
 @dataset.command()
@@ -61,6 +67,8 @@ def preview(
 
     One set of files for each data set that the template's groups differ in: PNG, GIF, the
     distribution of the true coordinates as PDF and PNG, and their numbers as CSV.
+
+    Examples:
 
     \b
       hpcexp dataset preview templates/two_body.yaml

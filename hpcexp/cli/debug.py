@@ -77,6 +77,8 @@ def debug(
     beginning, batches of one, mixed-up examples, the order of inputs, and an easier data set.
     Nothing is written. After a failure the exit code is 1. What they mean: docs/debug.md.
 
+    Examples:
+
     \b
       hpcexp debug templates/quickstart.yaml
       hpcexp debug templates/unmix/decoders.yaml --group decoder=dot,activation=sigmoid
@@ -132,6 +134,8 @@ def lr_range(
 
     The rate to take is well below the one where the loss rises again; the test names the one at
     which the loss falls fastest. It stops where the loss has grown fourfold.
+
+    Examples:
 
     \b
       hpcexp lr-range templates/quickstart.yaml

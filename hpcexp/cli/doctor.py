@@ -11,7 +11,6 @@ from hpcexp.cli.options import (
     experiments_dir_option,
     json_option,
     print_json,
-    resolve_experiments_dir,
 )
 
 ERRORS_EXIT_CODE = 1
@@ -49,7 +48,7 @@ def doctor(
     as_json: bool,
     experiments_dir: Path | None,
 ) -> None:
-    """Check this machine, the directory of experiments and the cluster.
+    """Check this machine, the settings of its site, the directory of experiments and the cluster.
 
     PASSED needs nobody. WARN: hpcexp works, with less. ERROR: it will not, or not safely; then
     the exit code is 1. Nothing is left behind.
@@ -65,15 +64,32 @@ def doctor(
     """
     from hpcexp.cli.doctor_view import describe_examination
     from hpcexp.launch.doctor.examine import examination_to_json, examine
+    from hpcexp.launch.doctor.settings import examine_settings
     from hpcexp.launch.doctor.target import Target
+    from hpcexp.site.apply import make_resources
+    from hpcexp.site.layers import DEFAULT_EXPERIMENTS_DIR
 
     wait_s = _read_wait_s(wait, with_node=with_node)
-    directory = resolve_experiments_dir(experiments_dir)
-    target = Target(directory, partition, account, qos, constraint, gpus, setup)
+    settings, site = examine_settings()
+    directory = experiments_dir or Path(site.get("experiments_dir") or DEFAULT_EXPERIMENTS_DIR)
+    asked = make_resources(site)
+    target = Target(
+        directory,
+        partition or asked.get("partition"),
+        account or asked.get("account"),
+        qos or asked.get("qos"),
+        constraint or asked.get("constraint"),
+        gpus,
+        (*asked.get("setup", ()), *setup),
+    )
     if sys.stderr.isatty():
         click.echo("looking at this machine and its cluster ...", err=True)
     examination = examine(
-        target, with_node=with_node, wait_s=wait_s, announce=lambda text: click.echo(text, err=True)
+        target,
+        with_node=with_node,
+        wait_s=wait_s,
+        announce=lambda text: click.echo(text, err=True),
+        settings=settings,
     )
     if as_json:
         print_json(examination_to_json(examination))

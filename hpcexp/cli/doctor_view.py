@@ -27,6 +27,8 @@ def describe_examination(examination: Examination) -> None:
     _print_section("this machine", [f for f in machine.findings if f.check in PYTHON_NAMES])
     rest = tuple(f for f in machine.findings if f.check not in PYTHON_NAMES)
     _print_section("experiments", rest, not_checked=machine.not_checked)
+    if examination.settings.findings:
+        _print_section("settings", examination.settings.findings)
     cluster = examination.cluster
     _print_section("Slurm", cluster.findings, not_checked=cluster.not_checked)
     if examination.node is not None:

@@ -97,6 +97,8 @@ def evaluate(
     Works while runs train. RUN is a run or a group; all runs without it. What the numbers
     mean: docs/eval.md.
 
+    Examples:
+
     \b
       hpcexp eval latest
       hpcexp eval latest --kind prediction --sequences 0,3,7

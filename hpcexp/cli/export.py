@@ -60,6 +60,12 @@ def export(
 
     wandb and mlflow need their packages: pip install 'hpcexp[wandb,mlflow]'. Works while runs
     train; an older export is replaced.
+
+    Examples:
+
+    \b
+      hpcexp export latest
+      hpcexp export latest --to parquet --to tensorboard
     """
     experiment = find(experiment_name, experiments_dir, quiet=as_json)
     from hpcexp.analysis.export.write import write_export

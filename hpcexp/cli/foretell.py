@@ -82,6 +82,12 @@ def foretell(
     Draws F1 and AUC by epoch, and writes the earliest rule that is good enough as a `stop` rule
     for a template: a run that it foretells to fail ends there, but for a share that is trained on
     to check the rule. Every number is of runs that had no say in the rule. docs/foretelling.md.
+
+    Examples:
+
+    \b
+      hpcexp foretell max_epoch
+      hpcexp foretell max_epoch rnn_width --json
     """
     from hpcexp.analysis.figures.drawing import save_drawing
     from hpcexp.analysis.figures.foretelling import draw_foretelling

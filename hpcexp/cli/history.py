@@ -36,6 +36,12 @@ def history(
 
     A picture for each run, in plots/history/; RUN is a run or a group, all runs without it.
     Works while runs train.
+
+    Examples:
+
+    \b
+      hpcexp history latest
+      hpcexp history latest rnn_width=48_rand_1
     """
     from hpcexp.analysis.history import draw_history
     from hpcexp.launch.observe import observe

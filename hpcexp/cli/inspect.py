@@ -1,4 +1,4 @@
-"""`hpcexp status` and `hpcexp completion`."""
+"""`hpcexp status`."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def status(
 
     Without a name: a line for each experiment, newest first. With one: its groups, and its
     failed runs with the reason and what to do.
+
+    Examples:
+
+    \b
+      hpcexp status
+      hpcexp status max_epoch --watch
+      hpcexp status --all --json
     """
     directory = resolve_experiments_dir(experiments_dir)
     experiment = (
@@ -103,21 +110,3 @@ def _to_json(experiment: ExperimentDir | None, directory: Path) -> Any:
         *({"experiment": str(directory / name), "problem": t} for name, t in problems.items()),
         *list_archived_as_json(list_archived(directory)),
     ]
-
-
-@click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(*, shell: str) -> None:
-    """Print what makes a shell complete experiments and runs.
-
-    \b
-      bash   eval "$(hpcexp completion bash)"      in ~/.bashrc
-      zsh    eval "$(hpcexp completion zsh)"       in ~/.zshrc
-      fish   hpcexp completion fish | source       in ~/.config/fish/config.fish
-    """
-    from click.shell_completion import get_completion_class
-
-    root = click.get_current_context().find_root().command
-    completion_class = get_completion_class(shell)
-    assert completion_class is not None
-    click.echo(completion_class(root, {}, "hpcexp", "_HPCEXP_COMPLETE").source())

@@ -17,6 +17,7 @@ from hpcexp.cli.options import (
     resolve_experiments_dir,
 )
 from hpcexp.cli.search import go_on_searching
+from hpcexp.cli.site import use_site, use_site_of
 from hpcexp.cli.training import train
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def launch(
     from hpcexp.launch.code import list_warnings
     from hpcexp.launch.executors import EXECUTORS
     from hpcexp.launch.prepare import check_groups, prepare
+    from hpcexp.site.apply import apply_site
     from hpcexp.store.experiment import read_plan
     from hpcexp.template import load_template
 
@@ -109,6 +111,7 @@ def launch(
         rand_inits=rand_inits,
         name=name,
     )
+    template = apply_site(template, use_site())
     check_groups(template, only)
     _check_workload(template, is_launched=not dry_run)
     directory = resolve_experiments_dir(experiments_dir)
@@ -155,8 +158,9 @@ def _check_workload(template: Template, *, is_launched: bool) -> None:
 def _continue(experiment: ExperimentDir, *, executor: str, jobs: int | None, as_json: bool) -> None:
     from hpcexp.launch.resume import Choice, make_chooser
 
+    resources = use_site_of(experiment)
     choose = make_chooser(experiment, Choice())
-    train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json)
+    train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
 
 
 def _choose_all(experiment: ExperimentDir) -> Callable[[], list[str]]:

@@ -66,6 +66,8 @@ def list_experiments(
     imported notebooks, by day, and by the state of any of their runs as it was written last:
     `hpcexp status` asks the scheduler too.
 
+    Examples:
+
     \b
       hpcexp list batch_size --since 2022-12-01
       hpcexp list --where rnn_width=32 --where 'loss_weights.predict.z>0.01'
@@ -101,6 +103,7 @@ def _to_json(entry: Entry) -> dict[str, Any]:
         "launched": entry.launched,
         "question": plan.question,
         "workload": plan.workload,
+        "site": site_of(entry),
         "num_runs": len(plan.runs),
         "states": dict(entry.states),
         "groups": [group.name for group in plan.groups],
@@ -115,20 +118,40 @@ def _describe(found: Catalogue, directory: Path, *, num_conditions: int) -> list
         searched = f"none of {found.num_searched} experiments in {directory}/ is like that"
         none = f"there are no experiments in {directory}/: hpcexp launch TEMPLATE makes one"
         return [searched if found.num_searched else none]
-    header = ["experiment", "runs", "states", *(["groups"] if num_conditions else [])]
+    with_sites = len({site_of(entry) for entry in found.entries}) > 1
+    header = [
+        "experiment",
+        *(["site"] if with_sites else []),
+        "runs",
+        "states",
+        *(["groups"] if num_conditions else []),
+    ]
     rows = [[*header, "tags", "question"]]
-    rows += [_make_row(entry, with_groups=bool(num_conditions)) for entry in found.entries]
+    rows += [
+        _make_row(entry, with_groups=bool(num_conditions), with_site=with_sites)
+        for entry in found.entries
+    ]
     return _align(rows)
 
 
-def _make_row(entry: Entry, *, with_groups: bool) -> list[str]:
+def site_of(entry: Entry) -> str:
+    """Where its runs train, or did: a site's or a host's name; `-` where that is not said."""
+    from hpcexp.store.copies import read_copy_record
+
+    record = read_copy_record(entry.experiment)
+    return (record.label if record else str(entry.plan.site.get("name", ""))) or "-"
+
+
+def _make_row(entry: Entry, *, with_groups: bool, with_site: bool) -> list[str]:
     states = ", ".join(f"{count} {state.words}" for state, count in entry.states.most_common())
     groups = [f"{len(entry.matching_groups)} of {len(entry.plan.groups)}"] if with_groups else []
     question = entry.plan.question
     if len(question) > MAX_QUESTION_LENGTH:
         question = f"{question[: MAX_QUESTION_LENGTH - 1]}…"
     tags = " ".join(f"#{tag}" for tag in entry.tags)
-    return [entry.experiment.name, str(len(entry.plan.runs)), states, *groups, tags, question]
+    site = [site_of(entry)] if with_site else []
+    runs = str(len(entry.plan.runs))
+    return [entry.experiment.name, *site, runs, states, *groups, tags, question]
 
 
 def _align(rows: Sequence[Sequence[str]]) -> list[str]:

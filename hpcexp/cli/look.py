@@ -46,6 +46,12 @@ def look(
     A look waits for all of its runs. Then the pairs that are clear, or hopeless, are done with, and
     the runs of the next look are submitted or trained. Jobs do this by themselves; typing it
     does no harm, however often.
+
+    Examples:
+
+    \b
+      hpcexp look max_epoch
+      hpcexp look max_epoch --slurm
     """
     from hpcexp.analysis.looks import take_look
     from hpcexp.cli.deciding import go_on

@@ -55,6 +55,8 @@ def meeting(
     A slide for each: the question, the figure, the verdict and the remarks. As one HTML file
     that needs no network (arrow keys turn the pages), and as PDF.
 
+    Examples:
+
     \b
       hpcexp note latest "smaller is better" --tag present_in_meeting
       hpcexp meeting --since 7d

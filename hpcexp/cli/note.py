@@ -64,6 +64,8 @@ def note(
     The note is kept in the experiment's directory with your name and the date, in a file of its
     own. Without TEXT an editor opens ($VISUAL or $EDITOR); `-` reads standard input.
 
+    Examples:
+
     \b
       hpcexp note latest "16 looks better than 32" --tag present_in_meeting
       hpcexp note latest --run batch_size=128 "collapses" --next "look at the gradients"

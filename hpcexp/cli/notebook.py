@@ -51,6 +51,8 @@ def notebook(
     With questions, outcomes, verdicts, figures and remarks, as one HTML file that needs no
     network, and as Markdown.
 
+    Examples:
+
     \b
       hpcexp notebook
       hpcexp notebook --since 2022-12-01 -o december.html
@@ -109,6 +111,11 @@ def import_file(
     Every line is kept, and `hpcexp notebook` shows it. What stands indented below the name of an
     experiment is attached to it, now or when it appears. A file that was imported before is
     read anew.
+
+    Examples:
+
+    \b
+      hpcexp notebook import old_notes.txt
     """
     from hpcexp.store.find import list_experiments
     from hpcexp.store.notebook.imported import find_remarks, import_notebook

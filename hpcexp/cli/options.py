@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,58 +20,117 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def completing_quietly(complete: Complete) -> Complete:
+    """Nothing is offered where something is wrong: a message would stand in the line."""
+
+    def complete_quietly(
+        context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from hpcexp.errors import HpcexpError
+
+        try:
+            return complete(context, parameter, incomplete)
+        except (HpcexpError, OSError, KeyError, TypeError):
+            return []
+
+    return complete_quietly
+
+
+@completing_quietly
 def complete_experiment(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of experiments for the shell's completion."""
-    from hpcexp.store.experiment import default_experiments_dir
+    from hpcexp.site import find_experiments_dir
     from hpcexp.store.find import list_archived, list_experiments
 
-    directory = default_experiments_dir()
+    directory = find_experiments_dir()
     found = [*list_experiments(directory), *list_archived(directory)]
     names = ["latest", *(e.name for e in found)]
     return [CompletionItem(name) for name in names if incomplete in name]
 
 
+@completing_quietly
 def complete_run(
     context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of groups and runs of the experiment that was named before."""
-    from hpcexp.errors import HpcexpError
-    from hpcexp.store.experiment import default_experiments_dir, read_plan
+    from hpcexp.site import find_experiments_dir
+    from hpcexp.store.files import read_json
     from hpcexp.store.find import find_experiment
 
     # While the value of an option is typed, click has not sorted the arguments yet.
     text = context.params.get("experiment_name") or next(iter(context.args), None)
     if text is None:
         return []
-    try:
-        found = find_experiment(text, experiments_dir=default_experiments_dir())
-        plan = read_plan(found.experiment)
-    except HpcexpError:
-        return []
-    names = [*(group.name for group in plan.groups), *(run.name for run in plan.runs)]
+    found = find_experiment(text, experiments_dir=find_experiments_dir())
+    # Not `read_plan`, whose imports take longer than anybody waits for a shell.
+    plan = read_json(found.experiment.plan_path)
+    names = [item["name"] for part in ("groups", "runs") for item in plan[part]]
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+@completing_quietly
 def complete_tag(
     _context: click.Context, _parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Tags that notes have, and the one that `hpcexp meeting` looks for."""
+    from hpcexp.site import find_experiments_dir
     from hpcexp.store.catalogue import list_tags
-    from hpcexp.store.experiment import default_experiments_dir
 
-    tags = list_tags(default_experiments_dir())
+    tags = list_tags(find_experiments_dir())
     return [CompletionItem(tag) for tag in tags if tag.startswith(incomplete.removeprefix("#"))]
 
 
 def experiments_dir_option(command: Command) -> Command:
-    """`--experiments-dir`."""
-    return click.option(
-        "--experiments-dir",
-        type=click.Path(path_type=Path),
-        help="Where experiments are.  [default: $HPCEXP_EXPERIMENTS_DIR, else ./experiments]",
-    )(command)
+    """`--experiments-dir` and `--site`."""
+    for option in (
+        click.option(
+            "--site",
+            metavar="NAME",
+            expose_value=False,
+            callback=_name_site,
+            shell_complete=complete_site,
+            help="The site of the configuration files that counts.  [default: by host name]",
+        ),
+        click.option(
+            "--experiments-dir",
+            type=click.Path(path_type=Path),
+            help="Where experiments are.  [default: as `hpcexp site` says, else ./experiments]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+_SITE_IS_NAMED = "hpcexp.site"
+
+
+def _name_site(context: click.Context, _parameter: click.Parameter, name: str | None) -> None:
+    """Let the site count for this process, and for what it starts."""
+    if name is not None and not context.resilient_parsing:
+        os.environ["HPCEXP_SITE"] = name
+        context.meta[_SITE_IS_NAMED] = True
+
+
+def is_site_named() -> bool:
+    """Whether the command line names a site."""
+    return bool(click.get_current_context().meta.get(_SITE_IS_NAMED))
+
+
+@completing_quietly
+def complete_site(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names of sites for the shell's completion."""
+    from hpcexp.site.document import read_documents
+    from hpcexp.site.layers import list_sites
+
+    names = list_sites(read_documents())
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def json_option(command: Command) -> Command:
@@ -172,10 +232,10 @@ def runs_argument(command: Command) -> Command:
 
 
 def resolve_experiments_dir(given: Path | None) -> Path:
-    """The directory of experiments: as given, else from the environment, else `experiments`."""
-    from hpcexp.store.experiment import default_experiments_dir
+    """The directory of experiments: as given, else as the site says, else `experiments`."""
+    from hpcexp.site import find_experiments_dir
 
-    return given or default_experiments_dir()
+    return given or find_experiments_dir()
 
 
 def find(

@@ -58,6 +58,12 @@ def plot(
     With --for paper and --for slides they go to plots/paper/ and plots/slides/, and what a figure
     has no room to explain is a caption beside it, as .txt.
     An archive is read in place; its files go to NAME.plots/ beside it.
+
+    Examples:
+
+    \b
+      hpcexp plot latest
+      hpcexp plot max_epoch --for paper
     """
     from hpcexp.analysis.describe import describe, describe_written
     from hpcexp.analysis.figures.media import MEDIA

@@ -54,6 +54,8 @@ def replay(
     the norms around it are. Nothing is written. Exit code: 0 if it diverged again, 1 if not, 2 if
     there is nothing to replay.
 
+    Examples:
+
     \b
       hpcexp replay latest lr=1.0_rand_3
       hpcexp replay latest lr=1.0_rand_3 --device cpu --json

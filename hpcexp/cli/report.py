@@ -59,6 +59,12 @@ def report(
     `hpcexp eval`, failed runs with what to type next, what was used, where it came from, notes,
     and how to do it again. The file needs no network: it can be mailed, printed and kept.
     Works while runs train. docs/report.md shows what is in it.
+
+    Examples:
+
+    \b
+      hpcexp report latest
+      hpcexp report max_epoch -o max_epoch.html
     """
     if output is not None and output.suffix not in SUFFIXES:
         raise UsageError(f"--output {output}: a report is written as .html")

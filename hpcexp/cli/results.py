@@ -48,6 +48,11 @@ def import_results(
 
     FILE is a CSV with a line for each run, or JSON; docs/statistics.md shows both. Then
     `hpcexp plot` and `hpcexp compare` read them as they read any experiment.
+
+    Examples:
+
+    \b
+      hpcexp import-results results.csv
     """
     from hpcexp.launch.import_results import ImportOptions
     from hpcexp.launch.import_results import import_results as make
@@ -92,6 +97,11 @@ def compare(
 
     Groups of one name are compared across experiments, or all where no two share a name. The
     verdicts say which settings differ, and never that one of several is the cause.
+
+    Examples:
+
+    \b
+      hpcexp compare max_epoch rnn_width
     """
     from hpcexp.analysis.compare import compare_experiments
     from hpcexp.analysis.describe import align, describe_written, make_table

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from hpcexp.store.copies import CopyRecord
+
 TROUBLED = (*sorted(NEEDS_SOMEBODY), State.DIVERGED)
 MAX_TROUBLED_SHOWN = 10
 COUNTS = ("runs", "done", "running", "waiting", "failed")
@@ -41,6 +43,8 @@ def observation_to_json(observation: Observation, *, with_runs: bool) -> dict[st
     counts = {str(state): observation.count(state) for state in State if observation.count(state)}
     result: dict[str, Any] = {
         "experiment": str(observation.experiment.place),
+        "site": observation.site or None,
+        "copied_from": observation.copied_from and dataclasses.asdict(observation.copied_from),
         "num_runs": len(observation.plan.runs),
         "states": counts,
         "progress": measure_progress(list(observation.statuses.values())),
@@ -75,17 +79,26 @@ def render_overview(
     from rich.console import Group
     from rich.markup import escape
 
-    table = _make_table("experiment", numbers=(*COUNTS, "progress", "ETA", "used"))
+    with_sites = len({observation.site for observation in observations}) > 1
+    columns = ("experiment", "site") if with_sites else ("experiment",)
+    table = _make_table(*columns, numbers=(*COUNTS, "progress", "ETA", "used"))
     for observation in observations:
         statuses = list(observation.statuses.values())
         table.add_row(
             observation.experiment.name,
+            *([observation.site or "-"] if with_sites else []),
             *_show_counts(statuses),
             f"{100 * measure_progress(statuses):.0f} %",
             _show_eta(observation),
             _show_use(observation),
         )
     lines: list[RenderableType] = [table]
+    lines += [
+        f"copy: {escape(o.experiment.name)}, as on {o.copied_from.label} at "
+        f"{escape(describe_moment(o.copied_from.copied))}: hpcexp pull {escape(o.experiment.name)}"
+        for o in observations
+        if o.copied_from is not None and count_runs(list(o.statuses.values())).running
+    ]
     for observation in observations:
         if failed := observation.count(*NEEDS_SOMEBODY):
             lines.append(f"! {_count(failed)} failed: hpcexp status {observation.experiment.name}")
@@ -106,12 +119,14 @@ def render_experiment(observation: Observation) -> RenderableType:
     from rich.markup import escape
 
     parts: list[RenderableType] = [_render_groups(observation), ""]
+    if observation.copied_from is not None:
+        parts.append(escape(_describe_copy(observation.copied_from, observation.experiment.name)))
     parts += [escape(line) for line in _describe_progress(observation)]
     if not observation.is_queue_known:
         parts.append(_QUEUE_UNKNOWN)
     parts += _render_troubled(observation)
-    if observation.plan.is_imported:
-        return Group(*parts)  # nothing here trains them
+    if observation.plan.is_imported or observation.copied_from is not None:
+        return Group(*parts)  # nothing can be trained here
     counts = count_runs(list(observation.statuses.values()))
     unfinished = counts.failed + observation.count(State.PENDING) - len(observation.names_held())
     if unfinished > 0 and not counts.running and not observation.count(State.SUBMITTED):
@@ -124,6 +139,19 @@ def render_experiment(observation: Observation) -> RenderableType:
             f"hpcexp resume {observation.experiment.name} --state cancelled"
         )
     return Group(*parts)
+
+
+def describe_moment(text: str) -> str:
+    """A time as records keep it, for people, such as `2022-12-14 14:58`."""
+    return text[:16].replace("T", " ")
+
+
+def _describe_copy(record: CopyRecord, name: str) -> str:
+    kept = "" if record.has_checkpoints else ", without checkpoints"
+    return (
+        f"a copy of {record.place}{kept}, as it was at {describe_moment(record.copied)}: "
+        f"hpcexp pull {name} brings it up to date"
+    )
 
 
 def _render_groups(observation: Observation) -> Table:
@@ -247,7 +275,8 @@ def _render_troubled(observation: Observation) -> list[RenderableType]:
             lines += [f"    [dim]{escape(line)}[/]" for line in find_evidence(observation, name)]
         if status.hint and "hpcexp" not in status.hint:
             lines.append(f"    {escape(status.hint)}")
-        lines.append(f"    -> {escape(suggest_command(observation, name))}")
+        there = f"on {observation.copied_from.label}: " if observation.copied_from else ""
+        lines.append(f"    -> {escape(there + suggest_command(observation, name))}")
     if len(names) > MAX_TROUBLED_SHOWN:
         lines.append(f"\n... and {len(names) - MAX_TROUBLED_SHOWN} more: --json lists them all")
     return lines
@@ -257,11 +286,12 @@ def _count(number: int) -> str:
     return "1 run" if number == 1 else f"{number} runs"
 
 
-def _make_table(first: str, *, numbers: Sequence[str]) -> Table:
+def _make_table(*first: str, numbers: Sequence[str]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column(first, overflow="fold")
+    for header in first:
+        table.add_column(header, overflow="fold")
     for header in numbers:
         table.add_column(header, justify="right", no_wrap=True)
     return table

@@ -59,7 +59,7 @@ def archive_experiment(
     Raises UsageError where runs are being worked on, or others need what would be deleted.
     """
     to = choose_target(experiment, wanted.to)
-    with submitting(experiment):
+    with submitting(experiment, copies_too=True):
         observation = observe(experiment)
         _check_idle(observation)
         dependents = find_dependents([experiment])

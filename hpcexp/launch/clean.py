@@ -158,7 +158,7 @@ def free(freeable: Freeable, *, on_files: Callable[[int], None] = lambda _: None
         for begin in range(0, len(found.runs), NUM_RUNS_PER_LOCK):
             # Whoever makes finished runs unfinished holds it, too. Given back in between:
             # jobs that submit what is held wait for it.
-            with submitting(found.experiment):
+            with submitting(found.experiment, copies_too=True):
                 for run in found.runs[begin : begin + NUM_RUNS_PER_LOCK]:
                     why = _free_run(run)
                     if why:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.executor import spell_count
+from hpcexp.site import find_experiments_dir
 from hpcexp.store.code_tree import spell_bytes
-from hpcexp.store.experiment import default_experiments_dir
 from hpcexp.store.further_code import TREES
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.snapshot import (
@@ -39,7 +39,7 @@ def plan_code(experiments_dir: Path) -> SnapshotPlan:
         Path.cwd(),
         package_dir=OWN_PACKAGE_DIR,
         python_path=list(_list_python_path()),
-        exclude=[experiments_dir, default_experiments_dir()],
+        exclude=[experiments_dir, find_experiments_dir()],
         further=list_needed(),
     )
 

@@ -37,7 +37,8 @@ def explain_silence(
             reason=f"unknown since {since}: squeue did not answer ({answer.problem})"
         )
     if submission.stage == Stage.HELD:
-        return status.explain(reason=f"held: {submission.problem}")
+        why = "on hold, until hpcexp release" if submission.is_on_hold else submission.problem
+        return status.explain(reason=f"held: {why}")
     ended = answer.ended.get((submission.job_name, index))
     how, obstacle = _read_note(experiment, submission, index)
     if ended is None:

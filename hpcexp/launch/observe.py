@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.explain import explain_silence
 from hpcexp.launch.slurm.queue import QueueAnswer, ask_slurm
+from hpcexp.store.copies import CopyRecord, read_copy_record
 from hpcexp.store.experiment import Plan, read_plan
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.ownership import read_live_owner, read_silence_s
@@ -24,7 +25,8 @@ class Observation:
     """An experiment and the states of its runs, in the plan's order.
 
     `is_queue_known` is false where Slurm was asked and did not answer: runs that are not
-    known to have ended may then be waiting or training.
+    known to have ended may then be waiting or training. `copied_from` is where a copy comes from,
+    whose states are those of the time when it was made.
     """
 
     experiment: ExperimentDir
@@ -32,6 +34,14 @@ class Observation:
     statuses: Mapping[str, RunStatus]
     submissions: Sequence[Submission]
     is_queue_known: bool = True
+    copied_from: CopyRecord | None = None
+
+    @property
+    def site(self) -> str:
+        """Where its runs train, or did: a site's or a host's name; empty where that is not said."""
+        if self.copied_from is not None:
+            return self.copied_from.label
+        return str(self.plan.site.get("name", ""))
 
     def count(self, *states: State) -> int:
         """Runs in any of the states."""
@@ -61,6 +71,7 @@ class _Look:
     submissions: Sequence[Submission]
     silent: Sequence[str]
     places: Mapping[str, tuple[Submission, int]]
+    copied_from: CopyRecord | None = None
 
     def list_asked(self) -> list[Submission]:
         """The submissions whose jobs explain the silence."""
@@ -101,8 +112,12 @@ def _look_at(experiment: ExperimentDir) -> _Look:
         if status.state not in SETTLED | {State.PENDING}:
             statuses[name] = read_one(experiment, name)
     submissions = read_submissions(experiment)
-    silent = [n for n, status in statuses.items() if _is_silent(experiment, n, status)]
-    return _Look(experiment, plan, statuses, submissions, silent, index_jobs(submissions))
+    copied_from = read_copy_record(experiment)
+    # Of a copy nobody here knows more than its files say.
+    asked = statuses.items() if copied_from is None else ()
+    silent = [n for n, status in asked if _is_silent(experiment, n, status)]
+    places = index_jobs(submissions)
+    return _Look(experiment, plan, statuses, submissions, silent, places, copied_from)
 
 
 def _is_silent(experiment: ExperimentDir, name: str, status: RunStatus) -> bool:
@@ -134,6 +149,7 @@ def _conclude(look: _Look, answer: QueueAnswer) -> Observation:
         statuses={**look.statuses, **explained},
         submissions=look.submissions,
         is_queue_known=answer.is_known or not asks_slurm,
+        copied_from=look.copied_from,
     )
 
 

@@ -48,6 +48,7 @@ def make_plan(
         derive=dict(template.derive),
         exclude=[dict(entry) for entry in template.exclude],
         sample=dict(template.sample),
+        site=dict(template.site),
         configs={
             group.name: locate_warm_start(
                 template.config_for(group),

@@ -12,6 +12,7 @@ from hpcexp.launch.executor import AttachedExecutor, DetachedExecutor, LaunchOpt
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.local import describe_driver
 from hpcexp.launch.plan import bundle_runs
+from hpcexp.store.copies import refuse_copy
 from hpcexp.store.experiment import Plan
 from hpcexp.store.extending import finish_extensions
 from hpcexp.store.layout import ExperimentDir
@@ -111,11 +112,16 @@ def read_resources(plan: Plan, *, changes: Mapping[str, Any] | None = None) -> R
 
 
 @contextmanager
-def submitting(experiment: ExperimentDir, *, timeout_s: float | None = None) -> Iterator[None]:
+def submitting(
+    experiment: ExperimentDir, *, timeout_s: float | None = None, copies_too: bool = False
+) -> Iterator[None]:
     """Hold the experiment's submission lock.
 
-    Raises HpcexpError where another command holds it for long.
+    Raises HpcexpError where another command holds it for long, UsageError for a copy of an
+    experiment that lives elsewhere unless `copies_too`.
     """
+    if not copies_too:
+        refuse_copy(experiment)
     wait_s = LOCK_TIMEOUT_S if timeout_s is None else timeout_s
     with ExitStack() as stack:
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcexp.errors import UsageError
-from hpcexp.store.experiment import default_experiments_dir
+from hpcexp.site import find_experiments_dir
 from hpcexp.store.find import find_experiment
 from hpcexp.store.layout import RunDir
 
@@ -24,7 +24,7 @@ def locate_warm_start(
     settings = config.get("warm_start")
     if not settings:
         return dict(config)
-    path = _find_run(settings["run"], experiments_dir or default_experiments_dir())
+    path = _find_run(settings["run"], experiments_dir or find_experiments_dir())
     for rand_init in range(rand_inits):
         check_source(str(path), rand_init)
     return {**config, "warm_start": {**settings, "run": str(path)}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
-import os
 import re
 import shutil
 import time
@@ -60,7 +59,8 @@ class Plan:
     one job, `comparison` says which groups are held against each other, `notify` whom to tell
     at the end. `primary_metric` is what runs are judged by,
     as the workload declared it at launch: a later change of mind must not judge old
-    experiments anew. `is_imported`: the runs were trained elsewhere, and nothing here trains them.
+    experiments anew. `is_imported`: the runs were trained elsewhere, and nothing here trains
+    them. `site` is the site of the launch, and what of `resources` it gave.
     `grid`, `zips`, `named` groups, `exclude`, `derive` and `sample` are the template's, for those
     who add groups; `sample` says how many samples there are now. What `extensions` added is part
     of all the other fields.
@@ -88,6 +88,7 @@ class Plan:
     sample: Mapping[str, Any] = field(default_factory=dict)
     extensions: tuple[Extension, ...] = ()
     is_imported: bool = False
+    site: Mapping[str, Any] = field(default_factory=dict)
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     def list_members(self) -> dict[str, list[PlannedRun]]:
@@ -243,8 +244,3 @@ def read_run_config(run_dir: RunDir) -> RunConfig:
     Raises HpcexpError where the file is missing or damaged.
     """
     return read_record(run_dir.config_path, RunConfig)
-
-
-def default_experiments_dir() -> Path:
-    """`HPCEXP_EXPERIMENTS_DIR`, else `experiments` in the working directory."""
-    return Path(os.environ.get("HPCEXP_EXPERIMENTS_DIR", "experiments"))

@@ -89,9 +89,9 @@ def find_experiment(text: str, *, experiments_dir: Path, archives: bool = False)
             f"there are no experiments in {experiments_dir}/; "
             "launch one, or say where they are with --experiments-dir"
         )
-    matches = _select(text, experiments)
+    matches = select_by_name(text, experiments)
     if not matches:
-        raise UsageError(_describe_miss(text, experiments, experiments_dir))
+        raise UsageError(describe_miss(text, experiments, experiments_dir))
     newest = matches[0]
     chosen = newest if newest.archive is None else _open(newest.archive, archives)
     return Found(chosen, len(matches), by_path=False)
@@ -108,7 +108,7 @@ def _open(archive: Path, is_allowed: bool) -> ExperimentDir:
     return open_archive(archive)
 
 
-def _select(text: str, experiments: list[ExperimentDir]) -> list[ExperimentDir]:
+def select_by_name(text: str, experiments: list[ExperimentDir]) -> list[ExperimentDir]:
     """A whole name means itself, also where it begins another one of the same second."""
     if text == "latest":
         return experiments
@@ -116,7 +116,8 @@ def _select(text: str, experiments: list[ExperimentDir]) -> list[ExperimentDir]:
     return same or [e for e in experiments if text in e.name]
 
 
-def _describe_miss(text: str, experiments: list[ExperimentDir], experiments_dir: Path) -> str:
+def describe_miss(text: str, experiments: list[ExperimentDir], experiments_dir: Path) -> str:
+    """That no experiment is meant by `text`, and which may have been."""
     short_names = {e.short_name: e.name for e in reversed(experiments)}
     near = difflib.get_close_matches(text, short_names, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"the newest is {experiments[0].name}"

@@ -3,6 +3,7 @@
 2022_m12_d14@14_58_06_max_epoch/
   experiment.json          what was launched, when; carries the format version
   plan.json                groups, runs, hyperparameters that vary, resources
+  copied_from.json         where a copy comes from (`hpcexp pull`)
   deciding.json            plan and results of several looks (`extend --until-decided`)
   summary.jsonl            the statuses of all runs, so that nobody has to open them one by one
   template/                the template as it was, with those that it extends
@@ -46,6 +47,9 @@ TIMESTAMP = "%Y_m%m_d%d@%H_%M_%S"
 TIMESTAMP_LENGTH = len("2022_m12_d14@14_58_06")
 UNFINISHED_PREFIX = ".making-"
 REMOVED_PREFIX = ".removing-"
+PULLING_NAME = ".pulling"
+PUSHING_NAME = ".pushing"
+TRASH_NAME = ".trash"
 METRICS_PATTERN = re.compile(r"metrics\.([1-9][0-9]*)\.bin")
 """Names that `RunDir.metrics_path` gives; its group is the attempt."""
 
@@ -257,6 +261,11 @@ class ExperimentDir:
     def record_path(self) -> Path:
         """What was launched; carries the format version."""
         return self.path / "experiment.json"
+
+    @property
+    def copy_record_path(self) -> Path:
+        """There in a copy of an experiment that lives elsewhere: where it comes from."""
+        return self.path / "copied_from.json"
 
     @property
     def summary_path(self) -> Path:

@@ -44,6 +44,7 @@ class Submission:
     `resources` are what its jobs ask for, where that is not what the plan says. `problem` is
     why it is held or was given up. With `packing`, `lanes` or `processes`, a job trains up to
     `runs_per_job` of its runs at the same time; with `auto` as many as it finds best.
+    `is_on_hold`: the user wants no more of its jobs to begin for now.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Submission:
     problem: str = ""
     packing: str = "none"
     runs_per_job: int = 1
+    is_on_hold: bool = False
 
 
 def make_submission(

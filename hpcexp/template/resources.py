@@ -211,13 +211,12 @@ class Resources(BaseModel):
 
     @field_validator("sbatch")
     @classmethod
-    def _drop_false(cls, options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
-        kept = {name: value for name, value in options.items() if value is not False}
-        spelled = [name.replace("_", "-") for name in kept]
+    def _check_spelling(cls, options: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+        spelled = [name.replace("_", "-") for name, value in options.items() if value is not False]
         twice = sorted({name for name in spelled if spelled.count(name) > 1})
         if twice:
             raise ValueError(f"{twice[0]} is given twice, with - and with _; keep one")
-        return kept
+        return options
 
     @property
     def uses_other_python(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpcexp.grid import Group, Run, expand_groups, expand_runs
@@ -26,7 +26,8 @@ class Template:
     names to expressions; `sample` is as written, empty without sampled axes; all are JSON-able.
     `overrides` are the
     `--set` texts, and those of `rand_inits` and `name`, in the order they were applied.
-    `sources` are the files that were read, the template itself first.
+    `sources` are the files that were read, the template itself first. `site` says which
+    laboratory's site filled in what it leaves out (hpcexp.site).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Template:
     profile: str | None
     overrides: tuple[str, ...]
     sources: tuple[Source, ...]
+    site: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_search(self) -> bool:

@@ -65,6 +65,21 @@ def test_the_command_of_the_templates_page_does_what_the_page_says(place: Path) 
     assert "nothing was created" in shown
 
 
+def test_the_settings_of_the_sites_page_are_read_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (DOCS_DIR / "sites.md").read_text()
+    example = re.search(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    assert example is not None
+    (tmp_path / "hpcexp.toml").write_text(example[1])
+    monkeypatch.setenv("HPCEXP_SITE", "garching")
+    monkeypatch.setenv("USER", "me")
+    snippets = [s for s in read_snippets(DOCS_DIR / "sites.md") if s.text.startswith("hpcexp site")]
+    said = [run_snippet(snippet, directory=tmp_path) for snippet in snippets]
+    assert "resources.partition" in said[0]
+    assert '"site": "garching"' in said[1]
+
+
 def test_the_commands_and_the_code_of_the_statistics_page_run(place: Path) -> None:
     page = DOCS_DIR / "statistics.md"
     commands = [s for s in read_snippets(page) if s.language == "console"]

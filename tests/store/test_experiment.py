@@ -15,7 +15,6 @@ from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.experiment import (
     Plan,
     create_experiment,
-    default_experiments_dir,
     read_plan,
     read_run_config,
 )
@@ -78,6 +77,7 @@ def fill(plan: Plan) -> Plan:
         zips=[{"lr": [0.1, 0.2]}],
         named={"small": {"batch_size": 2}},
         derive={"latent_dim": "rnn_width // 2"},
+        site={"name": "garching"},
         extensions=(extension,),
     )
 
@@ -269,11 +269,3 @@ def test_a_damaged_configuration_is_an_error_in_words(
 def test_a_directory_that_is_no_experiment_says_so(tmp_path: Path) -> None:
     with pytest.raises(HpcexpError, match="is this an experiment directory"):
         read_plan(ExperimentDir(tmp_path))
-
-
-def test_experiments_lie_where_the_environment_says(
-    experiments_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert default_experiments_dir() == experiments_dir
-    monkeypatch.delenv("HPCEXP_EXPERIMENTS_DIR")
-    assert default_experiments_dir() == Path("experiments")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hpcexp.store.code_tree import LeftOut
+from hpcexp.store.copies import CopyRecord
 from hpcexp.store.experiment import Plan, RunConfig, read_plan, read_run_config
 from hpcexp.store.find import find_experiment
 from hpcexp.store.further_code import Further
@@ -124,6 +125,7 @@ def read_section(heading: str) -> str:
         ("`jobs/submission_<n>.json`", Submission, ""),
         ("`jobs/submission_<n>.json`", Driver, ""),
         ("`jobs/submission_<n>/packing_<job>.json`", PackingRecord, ""),
+        ("`copied_from.json`", CopyRecord, ""),
         ("`notes/*.json`", Note, ""),
         ("`notebook/imported/<name>.json`", ImportedNotebook, ""),
         ("`runs/<run>/config.json`", RunConfig, ""),

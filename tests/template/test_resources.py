@@ -63,7 +63,8 @@ def test_an_sbatch_option_that_is_not_free_is_refused_with_advice(option: str, a
 
 
 def test_a_true_option_is_kept_and_a_false_one_is_left_out() -> None:
-    assert Resources(sbatch={"exclusive": True, "requeue": False}).sbatch == {"exclusive": True}
+    resources = Resources(sbatch={"exclusive": True, "requeue": False})
+    assert resources.sbatch == {"exclusive": True, "requeue": False}
 
 
 def test_an_option_in_two_spellings_is_refused() -> None:

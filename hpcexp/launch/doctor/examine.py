@@ -6,7 +6,7 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpcexp.errors import UsageError
@@ -38,12 +38,18 @@ class Examination:
     node: NodeReport | None = None
     obstacles: tuple[str, ...] = ()
     """Checks whose errors kept the doctor from looking at a node."""
+    settings: Report = field(default_factory=Report)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """All of them."""
         node = (*self.node.findings, *self.node.on_node.findings) if self.node else ()
-        return (*self.machine.findings, *self.cluster.findings, *node)
+        return (
+            *self.settings.findings,
+            *self.machine.findings,
+            *self.cluster.findings,
+            *node,
+        )
 
     @property
     def has_errors(self) -> bool:
@@ -52,10 +58,16 @@ class Examination:
 
 
 def examine(
-    target: Target, *, with_node: bool, wait_s: float, announce: Callable[[str], None]
+    target: Target,
+    *,
+    with_node: bool,
+    wait_s: float,
+    announce: Callable[[str], None],
+    settings: Report | None = None,
 ) -> Examination:
     """Look at this machine and its cluster side by side, and then at a node if wanted.
 
+    `settings` is what was found about the site's.
     Raises UsageError where a node is wanted and there is no Slurm.
     """
     if with_node and shutil.which("sbatch") is None:
@@ -63,6 +75,7 @@ def examine(
             "--node needs Slurm, and there is no sbatch on PATH: log in to the cluster, or leave "
             "--node out"
         )
+    known = settings or Report()
     machines: queue.SimpleQueue[Report] = queue.SimpleQueue()
     threading.Thread(
         target=lambda: machines.put(examine_machine(target.experiments_dir)), daemon=True
@@ -70,7 +83,7 @@ def examine(
     cluster = examine_cluster(target)
     machine = machines.get()
     if not with_node:
-        return Examination(machine, cluster)
+        return Examination(machine, cluster, settings=known)
     broken = Report((*machine.findings, *cluster.findings))
     obstacles = tuple(
         finding.check
@@ -78,9 +91,9 @@ def examine(
         if Report((finding,)).has_errors and finding.check in NEEDED_FOR_NODE
     )
     if obstacles:
-        return Examination(machine, cluster, obstacles=obstacles)
+        return Examination(machine, cluster, obstacles=obstacles, settings=known)
     node = examine_node(target, machine, wait_s=wait_s, announce=announce)
-    return Examination(_trust_the_node(machine, node), cluster, node)
+    return Examination(_trust_the_node(machine, node), cluster, node, settings=known)
 
 
 def _trust_the_node(machine: Report, node: NodeReport) -> Report:
@@ -101,6 +114,7 @@ def examination_to_json(examination: Examination) -> dict[str, Any]:
     return {
         "ok": not examination.has_errors,
         "counts": {str(k): n for k, n in count_levels(examination.findings).items()},
+        "settings": report_to_json(examination.settings),
         "machine": report_to_json(examination.machine),
         "cluster": report_to_json(examination.cluster),
         "node": None

@@ -158,7 +158,7 @@ def submit_held(experiment: ExperimentDir, plan_resources: Resources) -> list[Su
     """Submit what is held, as far as there is room now; to be called under the submission lock."""
     submitted: list[Submission] = []
     for record in read_submissions(experiment):
-        if record.stage != Stage.HELD:
+        if record.stage != Stage.HELD or record.is_on_hold:
             continue
         resources = (
             plan_resources

@@ -169,7 +169,7 @@ def to_submitit_parameters(
 
 
 def _choose_other_options(resources: Resources) -> dict[str, str | int | bool]:
-    given = {name.replace("_", "-"): value for name, value in resources.sbatch.items()}
+    given = {n.replace("_", "-"): v for n, v in resources.sbatch.items() if v is not False}
     return given if "no-requeue" in given else {"requeue": True, **given}
 
 
