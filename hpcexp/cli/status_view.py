@@ -21,6 +21,7 @@ from hpcexp.launch.progress import (
     sum_gpu_hours,
 )
 from hpcexp.launch.suggest import find_evidence, suggest_command
+from hpcexp.launch.tracking import describe_tracking
 from hpcexp.store.deciding import read_deciding
 from hpcexp.store.status import RunStatus, State
 
@@ -155,6 +156,7 @@ def _describe_progress(observation: Observation) -> list[str]:
     lines += _describe_recoveries(statuses)
     if held := len(observation.names_held()):
         lines.append(f"held:    {_count(held)} until the cluster has room for more of your jobs")
+    lines += describe_tracking(observation.experiment, list(observation.statuses))
     return [*lines, *_describe_looks(observation)]
 
 

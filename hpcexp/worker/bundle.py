@@ -21,6 +21,7 @@ from hpcexp.worker.packing import find_lane_keys, make_packs
 from hpcexp.worker.patience import Patience
 from hpcexp.worker.processes import train_in_processes
 from hpcexp.worker.run import train_run
+from hpcexp.worker.tracking.process import tracking
 
 logger = logging.getLogger("hpcexp.worker")
 
@@ -58,11 +59,13 @@ def run_bundle(
             logger.warning("%s: nothing is trained", reason)
             return end
         names = only or submission.bundles[index]
-        if only or submission.packing != "processes":
-            owned = _train_packs(experiment, submission, names, end)
-        else:
-            owned = _train_in_processes(experiment, submission, index, end)
-        _wait_for_owners(experiment, owned, end)
+        # Of a bundle that is trained by several processes, their parent looks after this.
+        with tracking(experiment, () if only else names, end.interruption):
+            if only or submission.packing != "processes":
+                owned = _train_packs(experiment, submission, names, end)
+            else:
+                owned = _train_in_processes(experiment, submission, index, end)
+            _wait_for_owners(experiment, owned, end)
         if end.interruption.signal is None:
             notify_if_ended(experiment)
     return end

@@ -35,7 +35,7 @@ def train_in_processes(
     """Train runs in so many processes; gives their exit codes, below 0 for a signal."""
     shares = [share for i in range(num_processes) if (share := names[i::num_processes])]
     environment = {**os.environ, "HPCEXP_THREADS": str(max(1, num_threads // len(shares)))}
-    command = [sys.executable, *_list_flags(), "-m", "hpcexp.worker"]
+    command = [sys.executable, *list_flags(), "-m", "hpcexp.worker"]
     arguments = [str(experiment.path), submission_id, str(index)]
     children = [
         subprocess.Popen([*command, *arguments, *share], env=environment) for share in shares
@@ -52,7 +52,7 @@ def train_in_processes(
     return [child.returncode for child in children]
 
 
-def _list_flags() -> list[str]:
+def list_flags() -> list[str]:
     """Those of this process: where modules come from, and that no bytecode is written."""
     flags = [("-P", sys.flags.safe_path), ("-B", sys.flags.dont_write_bytecode)]
     return [*(flag for flag, is_set in flags if is_set), "-u"]

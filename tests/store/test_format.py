@@ -24,6 +24,7 @@ from hpcexp.store.provenance import Provenance
 from hpcexp.store.snapshot import Root, Snapshot
 from hpcexp.store.status import RunStatus, State, read_status
 from hpcexp.store.submissions import Driver, Submission, read_submissions
+from hpcexp.store.tracking import Tracked
 
 FIXTURE_DIR = Path(__file__).parents[1] / "data" / "experiment_format_1"
 DOCUMENT_PATH = Path(__file__).parents[2] / "docs" / "experiment-directory.md"
@@ -125,6 +126,7 @@ def read_section(heading: str) -> str:
         ("`runs/<run>/config.json`", RunConfig, ""),
         ("`runs/<run>/status.json`", RunStatus, ""),
         ("`runs/<run>/owner.json`", Owner, ""),
+        ("`runs/<run>/tracking.<tracker>.json`", Tracked, ""),
     ],
 )
 def test_every_field_that_is_written_is_documented(
