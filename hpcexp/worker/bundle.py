@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from hpcexp.worker.patience import Patience
 from hpcexp.worker.processes import train_in_processes
 from hpcexp.worker.run import train_run
 from hpcexp.worker.tracking.process import tracking
+from hpcexp.worker.usage.sampling import sampling
 
 logger = logging.getLogger("hpcexp.worker")
 
@@ -60,7 +62,10 @@ def run_bundle(
             return end
         names = only or submission.bundles[index]
         # Of a bundle that is trained by several processes, their parent looks after this.
-        with tracking(experiment, () if only else names, end.interruption):
+        with (
+            nullcontext() if only else sample_job(experiment, submission, index),
+            tracking(experiment, () if only else names, end.interruption),
+        ):
             if only or submission.packing != "processes":
                 owned = _train_packs(experiment, submission, names, end)
             else:
@@ -69,6 +74,16 @@ def run_bundle(
         if end.interruption.signal is None:
             notify_if_ended(experiment)
     return end
+
+
+def sample_job(
+    experiment: ExperimentDir, submission: Submission, index: int
+) -> AbstractContextManager[None]:
+    """Within, what the job uses of its GPU, CPUs and memory is sampled and written down."""
+    is_packed = submission.packing != "none"
+    num_runs = min(submission.runs_per_job, len(submission.bundles[index])) if is_packed else 1
+    path = experiment.usage_path(submission.id, index)
+    return sampling(path, num_cpus=find_num_threads(), num_runs=num_runs)
 
 
 def find_refusal(submission: Submission) -> str:

@@ -25,6 +25,7 @@ from hpcexp.store.snapshot import Root, Snapshot
 from hpcexp.store.status import RunStatus, State, read_status
 from hpcexp.store.submissions import Driver, Submission, read_submissions
 from hpcexp.store.tracking import Tracked
+from hpcexp.store.usage import JobUsage
 
 FIXTURE_DIR = Path(__file__).parents[1] / "data" / "experiment_format_1"
 DOCUMENT_PATH = Path(__file__).parents[2] / "docs" / "experiment-directory.md"
@@ -121,6 +122,7 @@ def read_section(heading: str) -> str:
         ("`provenance/`", LeftOut, ""),
         ("`jobs/submission_<n>.json`", Submission, ""),
         ("`jobs/submission_<n>.json`", Driver, ""),
+        ("`jobs/submission_<n>/usage_<index>.json`", JobUsage, ""),
         ("`notes/*.json`", Note, ""),
         ("`notebook/imported/<name>.json`", ImportedNotebook, ""),
         ("`runs/<run>/config.json`", RunConfig, ""),
