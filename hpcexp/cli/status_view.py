@@ -22,10 +22,13 @@ from hpcexp.launch.progress import (
     sum_gpu_hours,
 )
 from hpcexp.launch.suggest import find_evidence, suggest_command
+from hpcexp.launch.tracking import describe_tracking
 from hpcexp.store.deciding import read_deciding
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.packing import PackingRecord, read_packings
 from hpcexp.store.status import RunStatus, State
+from hpcexp.store.usage import read_usages
+from hpcexp.worker.usage.describe import describe_usage, sum_usages, usage_to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,6 +62,8 @@ def observation_to_json(observation: Observation, *, with_runs: bool) -> dict[st
         unfinished = {n: status for n, status in waiting.items() if not status.is_finished}
         result["deciding"] = deciding_to_json(deciding, unfinished)
     if with_runs:
+        usage = sum_usages(read_usages(observation.experiment))
+        result["usage"] = None if usage is None else usage_to_json(usage)
         groups = {run.name: run.group for run in observation.plan.runs}
         result["runs"] = [
             {
@@ -190,6 +195,9 @@ def _describe_progress(observation: Observation) -> list[str]:
         lines += describe_packings(observation.experiment)
     if held := len(observation.names_held()):
         lines.append(f"held:    {_count(held)} until the cluster has room for more of your jobs")
+    if (usage := sum_usages(read_usages(observation.experiment))) is not None:
+        lines += describe_usage(usage, observation.plan.resources)
+    lines += describe_tracking(observation.experiment, list(observation.statuses))
     return [*lines, *_describe_looks(observation)]
 
 

@@ -40,6 +40,7 @@ def make_plan(
         resources=template.resources.model_dump(mode="json"),
         comparison=template.comparison.model_dump(mode="json"),
         notify=template.notify.model_dump(mode="json"),
+        track=template.track.to_plan(),
         primary_metric=dataclasses.asdict(load_primary_metric(template.workload, template.params)),
         profile=template.profile,
         overrides=template.overrides,

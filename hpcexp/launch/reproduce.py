@@ -163,6 +163,7 @@ def _make_plan(original: Original) -> Plan:
         runs=tuple(run for run in plan.runs if run.name == original.run_dir.name),
         resources=resources,
         notify={},
+        track={},
         extensions=(),
         configs={group.name: config.params},
     )

@@ -57,7 +57,7 @@ class Plan:
 
     `params` are the resolved hyperparameters that all groups share, `resources` those of
     one job, `comparison` says which groups are held against each other, `notify` whom to tell
-    at the end. `primary_metric` is what runs are judged by,
+    at the end, `track` which trackers follow the runs. `primary_metric` is what runs are judged by,
     as the workload declared it at launch: a later change of mind must not judge old
     experiments anew. `is_imported`: the runs were trained elsewhere, and nothing here trains
     them. `site` is the site of the launch, and what of `resources` it gave.
@@ -79,6 +79,7 @@ class Plan:
     primary_metric: Mapping[str, Any]
     comparison: Mapping[str, Any] = field(default_factory=dict)
     notify: Mapping[str, Any] = field(default_factory=dict)
+    track: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     profile: str | None = None
     overrides: tuple[str, ...] = ()
     zips: Sequence[Mapping[str, Sequence[Any]]] = ()

@@ -22,6 +22,8 @@
     divergence.json        where the first value was not finite, for people
     forensics.pt           what `hpcexp replay` runs that step again from
     inspection/            what the run showed of itself while it trained
+    tracking.wandb.json    how far a tracker has followed the run
+  tracking/wandb/          what trackers write while the runs train (tensorboard, mlflow)
   notes/                   what people wrote about the experiment, a file each
   plots/                   figures, and the table beside each; report.html
   eval/last/               what `hpcexp eval` found in the last (best, ...) parameters
@@ -186,6 +188,14 @@ class RunDir:
             if match is not None:
                 found.setdefault(int(match[1]), []).append(path)
         return dict(sorted(found.items()))
+
+    def tracked_path(self, tracker: str) -> Path:
+        """How far a tracker has followed the run."""
+        return self.path / f"tracking.{tracker}.json"
+
+    def tracking_lock_path(self, tracker: str) -> Path:
+        """Held by the process that follows the run for a tracker."""
+        return self.path / f".tracking.{tracker}.lock"
 
     @property
     def logs_dir(self) -> Path:
@@ -377,6 +387,10 @@ class ExperimentDir:
         """The script and the log of the job that goes on with a search after so many samples."""
         return self.jobs_dir / f"search_{number}"
 
+    def usage_path(self, submission_id: str, index: int) -> Path:
+        """What a job used of its GPU, CPUs and memory, all starts of it."""
+        return self.submission_dir(submission_id) / f"usage_{index}.json"
+
     def look_dir(self, number: int) -> Path:
         """The script and the log of the job that takes a look."""
         return self.jobs_dir / f"look_{number}"
@@ -405,6 +419,10 @@ class ExperimentDir:
     def note_path(self, stem: str) -> Path:
         """One note; its name orders it by time."""
         return self.notes_dir / f"{stem}.json"
+
+    def tracking_dir(self, tracker: str) -> Path:
+        """What a tracker writes while the runs train, such as TensorBoard's event files."""
+        return self.path / "tracking" / tracker
 
     def export_dir(self, kind: str) -> Path:
         """The results for another program, such as `csv` or `tensorboard`."""

@@ -20,11 +20,12 @@ _SECTIONS = ("params", "grid", "derive", "comparison", "resources", "notify", "p
 _OWN_KEYS = ("name", "question", "extends")
 PROFILE_KEYS = (
     "name", "params", "grid", "zip", "groups", "sample", "exclude", "derive", "rand_inits",
-    "seed", "comparison", "resources", "notify",
+    "seed", "comparison", "resources", "notify", "track",
 )  # fmt: skip
 TEMPLATE_KEYS = (
     "name", "question", "extends", "workload", "params", "grid", "zip", "groups", "sample",
-    "exclude", "derive", "rand_inits", "seed", "comparison", "resources", "notify", "profiles",
+    "exclude", "derive", "rand_inits", "seed", "comparison", "resources", "notify", "track",
+    "profiles",
 )  # fmt: skip
 
 Entries = dict[str, Node]

@@ -31,6 +31,7 @@ from hpcexp.template.own_loop import (
 )
 from hpcexp.template.resources import Resources
 from hpcexp.template.template import Template
+from hpcexp.template.track import Track
 from hpcexp.workloads import list_workloads, load_config_class
 from hpcexp.workloads.own import is_own
 from hpcexp.workloads.own.places import find_code_dir, find_project_dirs, look_in, need
@@ -141,6 +142,8 @@ class _Loaded:
         checks.problems += _check_model(Comparison, comparison, noun="key of comparison")
         notify = entries.get("notify") or self._empty("notify")
         checks.problems += _check_model(Notify, notify, noun="way to notify")
+        track = entries.get("track") or self._empty("track")
+        checks.problems += _check_model(Track, track, noun="tracker")
         self._check_hyperparameters(checks)
         return checks
 
@@ -270,6 +273,7 @@ def _build(
     plain = {key: to_plain(entries[key]) for key in _HEADER_KEYS if key in entries}
     resources = to_plain(entries["resources"]) if "resources" in entries else {}
     notify = to_plain(entries["notify"]) if "notify" in entries else {}
+    track = to_plain(entries["track"]) if "track" in entries else {}
     comparison = to_plain(entries["comparison"]) if "comparison" in entries else {}
     axes, values = to_plain(checks.grid), checks.values
     assert values is not None
@@ -288,6 +292,7 @@ def _build(
         comparison=Comparison.model_validate(comparison),
         resources=Resources.model_validate(resources),
         notify=Notify.model_validate(notify),
+        track=Track.model_validate(track),
         profile=profile,
         overrides=overrides,
         sources=sources,

@@ -13,6 +13,7 @@ from hpcexp.template.document import Header
 from hpcexp.template.fields import list_field_variants
 from hpcexp.template.notify import Notify
 from hpcexp.template.resources import Resources
+from hpcexp.template.track import TRACKERS, Track
 from hpcexp.workloads import list_workloads, load_config_class
 from hpcexp.workloads.own.reference import PATTERN
 
@@ -36,6 +37,9 @@ def build_json_schema(*, only: str | None = None) -> dict[str, Any]:
     definitions["resources"] = resources
     definitions["comparison"] = _make_partial(_define(Comparison, "comparison", definitions))
     definitions["notify"] = _make_partial(_define(Notify, "notify", definitions))
+    definitions["track"] = _make_partial(_define(Track, "track", definitions))
+    for options in definitions["track"]["properties"].values():
+        options["anyOf"].append({"type": "boolean"})
     return {
         "$schema": _DRAFT,
         "title": "hpcexp template",
@@ -71,6 +75,7 @@ def _describe_keys(header: Mapping[str, Any], names: Mapping[str, Any]) -> dict[
         "resources": {"anyOf": [{"$ref": "#/$defs/resources"}, {"type": "null"}]},
         "comparison": {"anyOf": [{"$ref": "#/$defs/comparison"}, {"type": "null"}]},
         "notify": {"anyOf": [{"$ref": "#/$defs/notify"}, {"type": "null"}]},
+        "track": _describe_track(),
     }
     profile = {"type": ["object", "null"], "properties": shared, "additionalProperties": False}
     return {
@@ -86,6 +91,19 @@ def _describe_keys(header: Mapping[str, Any], names: Mapping[str, Any]) -> dict[
             "description": "Named overrides, chosen with --profile.",
             "additionalProperties": profile,
         },
+    }
+
+
+def _describe_track() -> dict[str, Any]:
+    name = {"enum": list(TRACKERS)}
+    return {
+        "anyOf": [
+            {"$ref": "#/$defs/track"},
+            {"type": "array", "items": name},
+            name,
+            {"type": "null"},
+        ],
+        "description": "Trackers that follow the runs while they train: names, or options of each.",
     }
 
 

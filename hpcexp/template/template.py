@@ -13,6 +13,7 @@ from hpcexp.template.comparison import Comparison
 from hpcexp.template.nodes import Source
 from hpcexp.template.notify import Notify
 from hpcexp.template.resources import Resources
+from hpcexp.template.track import Track
 from hpcexp.workloads import load_config_class
 
 
@@ -45,6 +46,7 @@ class Template:
     comparison: Comparison
     resources: Resources
     notify: Notify
+    track: Track
     profile: str | None
     overrides: tuple[str, ...]
     sources: tuple[Source, ...]

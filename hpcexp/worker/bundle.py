@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hpcexp.store.layout import ExperimentDir
@@ -14,8 +15,10 @@ from hpcexp.store.submissions import Stage, Submission, read_submission
 from hpcexp.worker.interruption import Interruption
 from hpcexp.worker.logs import start_logging
 from hpcexp.worker.notify import notify_if_ended
-from hpcexp.worker.packer import BundleEnd, Packer, train_all
+from hpcexp.worker.packer import BundleEnd, Packer, find_num_threads, train_all
 from hpcexp.worker.patience import Patience
+from hpcexp.worker.tracking.process import tracking
+from hpcexp.worker.usage.sampling import sampling
 
 logger = logging.getLogger("hpcexp.worker")
 
@@ -40,11 +43,26 @@ def run_bundle(
             logger.warning("%s: nothing is trained", reason)
             return end
         names = only or submission.bundles[index]
-        owned = Packer(experiment, submission, index, end).train(names, is_share=bool(only))
-        _wait_for_owners(experiment, owned, end)
+        # Of a bundle that is trained by several processes, their parent looks after this.
+        with (
+            nullcontext() if only else sample_job(experiment, submission, index),
+            tracking(experiment, () if only else names, end.interruption),
+        ):
+            owned = Packer(experiment, submission, index, end).train(names, is_share=bool(only))
+            _wait_for_owners(experiment, owned, end)
         if end.interruption.signal is None:
             notify_if_ended(experiment)
     return end
+
+
+def sample_job(
+    experiment: ExperimentDir, submission: Submission, index: int
+) -> AbstractContextManager[None]:
+    """Within, what the job uses of its GPU, CPUs and memory is sampled and written down."""
+    is_packed = submission.packing != "none"
+    num_runs = min(submission.runs_per_job, len(submission.bundles[index])) if is_packed else 1
+    path = experiment.usage_path(submission.id, index)
+    return sampling(path, num_cpus=find_num_threads(), num_runs=num_runs)
 
 
 def find_refusal(submission: Submission) -> str:

@@ -27,6 +27,8 @@ from hpcexp.store.provenance import Provenance
 from hpcexp.store.snapshot import Root, Snapshot
 from hpcexp.store.status import RunStatus, State, read_status
 from hpcexp.store.submissions import Driver, Submission, read_submissions
+from hpcexp.store.tracking import Tracked
+from hpcexp.store.usage import JobUsage
 
 FIXTURE_DIR = Path(__file__).parents[1] / "data" / "experiment_format_1"
 DOCUMENT_PATH = Path(__file__).parents[2] / "docs" / "experiment-directory.md"
@@ -126,11 +128,13 @@ def read_section(heading: str) -> str:
         ("`jobs/submission_<n>.json`", Driver, ""),
         ("`jobs/submission_<n>/packing_<job>.json`", PackingRecord, ""),
         ("`copied_from.json`", CopyRecord, ""),
+        ("`jobs/submission_<n>/usage_<index>.json`", JobUsage, ""),
         ("`notes/*.json`", Note, ""),
         ("`notebook/imported/<name>.json`", ImportedNotebook, ""),
         ("`runs/<run>/config.json`", RunConfig, ""),
         ("`runs/<run>/status.json`", RunStatus, ""),
         ("`runs/<run>/owner.json`", Owner, ""),
+        ("`runs/<run>/tracking.<tracker>.json`", Tracked, ""),
     ],
 )
 def test_every_field_that_is_written_is_documented(

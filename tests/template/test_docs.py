@@ -24,7 +24,7 @@ def read_examples(page: str) -> list[str]:
     return re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["datasets", "symmetry", "losses", "training"])
+@pytest.mark.parametrize("page", ["datasets", "symmetry", "losses", "training", "trackers"])
 def test_the_examples_of_the_other_pages_are_good_templates(page: str, load: Load) -> None:
     examples = read_examples(page)
     assert examples

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hpcexp.analysis.export.packages import import_package
-from hpcexp.analysis.export.runs import ExportedRun, iter_points, iter_runs, make_tag
+from hpcexp.analysis.export.runs import ExportedRun, iter_runs
 from hpcexp.analysis.frames import Results
 from hpcexp.store.status import FINISHED
-
-_MAX_METRICS, _MAX_PARAMS, _MAX_LENGTH = 1000, 100, 6000  # of one call of MLflow's interface
+from hpcexp.worker.tracking.packages import import_package
+from hpcexp.worker.tracking.rows import iter_points
+from hpcexp.worker.tracking.to_mlflow import MAX_METRICS, log_metrics, log_params, split
 
 
 def write_mlflow(results: Results, directory: Path) -> None:
@@ -22,9 +19,9 @@ def write_mlflow(results: Results, directory: Path) -> None:
 
     Raises UsageError where the package mlflow, or what it needs for databases, is not installed.
     """
-    mlflow = import_package("mlflow", extra="mlflow")
+    mlflow = import_package("mlflow", extra="mlflow", wanted="--to mlflow")
     for needed in ("sqlalchemy", "alembic"):
-        import_package(needed, extra="mlflow")
+        import_package(needed, extra="mlflow", wanted="--to mlflow")
     for name in ("mlflow", "alembic"):  # they tell how they make tables
         logging.getLogger(name).setLevel(logging.WARNING)
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{directory.resolve() / 'mlflow.db'}")
@@ -36,7 +33,7 @@ def write_mlflow(results: Results, directory: Path) -> None:
 
 
 def _write_run(client: Any, run: ExportedRun, *, experiment_id: str) -> None:
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Metric
 
     points = list(iter_points(run.table))
     times = [int(point.time * 1000) for point in points] or [0]
@@ -46,22 +43,10 @@ def _write_run(client: Any, run: ExportedRun, *, experiment_id: str) -> None:
         run_name=run.name,
         tags={"group": run.group, "state": run.state, "rand_init": str(run.rand_init)},
     )
-    params = [Param(name, str(value)[:_MAX_LENGTH]) for name, value in run.params.items()]
-    for chunk in _split(params, _MAX_PARAMS):
-        client.log_batch(made.info.run_id, params=chunk)
-    metrics = [
-        Metric(f"{point.split}/{make_tag(name)}", value, int(point.time * 1000), point.step)
-        for point in points
-        for name, value in point.values.items()
-    ]
-    metrics += [Metric(f"final/{n}", v, max(times), 0) for n, v in run.final.items()]
-    for chunk in _split([m for m in metrics if not math.isnan(m.value)], _MAX_METRICS):
+    log_params(client, made.info.run_id, run.params)
+    log_metrics(client, made.info.run_id, points)
+    final = [Metric(f"final/{n}", v, max(times), 0) for n, v in run.final.items()]
+    for chunk in split(final, MAX_METRICS):
         client.log_batch(made.info.run_id, metrics=chunk)
     status = "FINISHED" if run.state in FINISHED else "RUNNING"
     client.set_terminated(made.info.run_id, status=status, end_time=max(times))
-
-
-def _split(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, size)):
-        yield chunk

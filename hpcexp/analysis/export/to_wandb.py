@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hpcexp.analysis.export.packages import import_package
-from hpcexp.analysis.export.runs import ExportedRun, iter_points, iter_runs, make_tag
+from hpcexp.analysis.export.runs import ExportedRun, iter_runs
 from hpcexp.analysis.frames import Results
+from hpcexp.worker.tracking.packages import import_package
+from hpcexp.worker.tracking.rows import iter_points, merge_splits
+from hpcexp.worker.tracking.to_wandb import make_settings
 
 
 def write_wandb(results: Results, directory: Path) -> None:
@@ -15,7 +17,7 @@ def write_wandb(results: Results, directory: Path) -> None:
 
     Raises UsageError where the package wandb is not installed.
     """
-    wandb = import_package("wandb", extra="wandb")
+    wandb = import_package("wandb", extra="wandb", wanted="--to wandb")
     for run in iter_runs(results):
         _write_run(wandb, run, project=results.plan.name, experiment=results.experiment.name,
                    directory=directory)  # fmt: skip
@@ -33,16 +35,12 @@ def _write_run(
         dir=str(directory),
         mode="offline",
         reinit="finish_previous",
-        settings=wandb.Settings(
-            console="off", silent=True, disable_git=True, disable_code=True, x_disable_stats=True
-        ),
+        settings=make_settings(wandb),
     )
-    # Steps must grow: both splits of a step are one entry.
     logged.define_metric("*", step_metric="step")
-    points = sorted(iter_points(run.table), key=lambda point: (point.step, point.split))
-    for point in points:
-        values = {f"{point.split}/{make_tag(name)}": v for name, v in point.values.items()}
-        logged.log({**values, "step": point.step, "epoch": point.epoch, "time": point.time})
+    # Steps must grow: both splits of a step are one entry.
+    for step, values in merge_splits(list(iter_points(run.table))):
+        logged.log(values, step=step)
     for name, value in run.final.items():
         logged.summary[f"final/{name}"] = value
     logged.finish(exit_code=0)

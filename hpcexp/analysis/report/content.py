@@ -44,6 +44,7 @@ from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.notebook.gather import read_all_notes
 from hpcexp.store.notebook.notes import Note
 from hpcexp.store.status import FINISHED
+from hpcexp.store.usage import read_usages
 
 UNTITLED = "What was varied, and what came of it"
 
@@ -121,6 +122,7 @@ def collect_report(
             circumstances.statuses,
             dict(zip(axis.names, axis.labels, strict=True)),
             accounted=circumstances.accounted,
+            jobs=read_usages(experiment),
         ),
         origin=read_origin(experiment, results.plan, axis),
         notes=notes.notes,

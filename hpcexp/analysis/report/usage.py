@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpcexp.analysis.report.circumstances import Accounted
 from hpcexp.store.experiment import Plan
 from hpcexp.store.status import FINISHED, RunStatus
+from hpcexp.store.usage import JobUsage
+from hpcexp.worker.usage.describe import describe_usage, sum_usages
 
 JOULES_PER_KWH = 3.6e6
 MAX_MACHINES = 8
@@ -27,7 +29,10 @@ class GroupUsage:
 
 @dataclass(frozen=True)
 class Usage:
-    """Of an experiment so far, all attempts; hours of GPUs and cores are as jobs asked for them."""
+    """Of an experiment so far, all attempts; hours of GPUs and cores are as jobs asked for them.
+
+    `sampled` are lines about what jobs used of that.
+    """
 
     groups: tuple[GroupUsage, ...]
     hours: float
@@ -37,6 +42,7 @@ class Usage:
     hosts: str
     devices: str
     accounted: Accounted | None
+    sampled: tuple[str, ...] = ()
 
     @property
     def energy_kwh(self) -> float | None:
@@ -51,14 +57,19 @@ def measure_usage(
     labels: Mapping[str, str],
     *,
     accounted: Accounted | None,
+    jobs: Sequence[JobUsage] = (),
 ) -> Usage:
-    """Sum up what runs say of themselves; `labels` are of groups, in the order of figures."""
+    """Sum up what runs say of themselves; `labels` are of groups, in the order of figures.
+
+    `jobs` are what was sampled while they ran.
+    """
     members = plan.list_members()
     groups = tuple(
         _measure_group(label, [statuses[run.name] for run in members[name] if run.name in statuses])
         for name, label in labels.items()
     )
     hours = sum(group.hours for group in groups)
+    whole = sum_usages(jobs)
     resources = {key: value for key, value in plan.resources.items() if value not in (None, {}, [])}
     return Usage(
         groups=groups,
@@ -69,6 +80,7 @@ def measure_usage(
         hosts=_count(status.host for status in statuses.values()),
         devices=_count(str(status.machine.get("device", "")) for status in statuses.values()),
         accounted=accounted,
+        sampled=() if whole is None else tuple(describe_usage(whole, plan.resources)),
     )
 
 

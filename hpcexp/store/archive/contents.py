@@ -19,7 +19,7 @@ _RUNS, _JOBS = _HERE.runs_dir.name, _HERE.jobs_dir.name
 _WRITTEN_LATER = frozenset({_RUNS, _JOBS, _HERE.plots_dir.name, _HERE.eval_dir("x").path.parts[0]})
 # Locks, claims, and what is being written at this moment, or was when its writer was killed.
 TRANSIENT = re.compile(
-    r"\.lock|\.(summary|held)\.lock|\..*lock\.held|\.claim\.[0-9]+|\..*\.tmp|metrics\.[0-9]+\.bin\.tmp"
+    r"\.lock|\.(summary|held|tracking\.[a-z]+)\.lock|\..*lock\.held|\.claim\.[0-9]+|\..*\.tmp|metrics\.[0-9]+\.bin\.tmp"
 )
 
 

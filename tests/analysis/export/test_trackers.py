@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpcexp.analysis import Results
-from hpcexp.analysis.export.runs import flatten, iter_points, iter_runs, make_tag
+from hpcexp.analysis.export.runs import iter_runs
 from hpcexp.analysis.export.write import write_export
+from hpcexp.worker.tracking.rows import flatten, iter_points, make_tag
 from tests.analysis.builder import MSE
 from tests.analysis.export.conftest import DIVERGED, GOOD
+from tests.worker.tracking.offline import read_history, read_wandb
 
 # These packages warn of each other's changes.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -67,23 +66,6 @@ def test_tensorboard_reads_the_curves_and_the_hyperparameters(
     assert session.hparams["rand_init"].number_value == 0
 
 
-def read_wandb(path: Path) -> Iterator[Any]:
-    """The records of an offline run: after a header, blocks of 32 KiB as LevelDB's log has them."""
-    internal: Any = import_module("wandb.proto.wandb_internal_pb2")
-    content, place, text = path.read_bytes(), 7, b""
-    assert content[:4] == b":W&B"
-    while place + 7 <= len(content):
-        if 32768 - place % 32768 < 7:  # no room for another head in this block
-            place += 32768 - place % 32768
-            continue
-        length, kind = int.from_bytes(content[place + 4 : place + 6], "little"), content[place + 6]
-        text += content[place + 7 : place + 7 + length]
-        place += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield internal.Record.FromString(text)
-            text = b""
-
-
 def test_wandb_keeps_offline_runs_that_it_can_send_later(results: Results, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     path = write_export(results, "wandb", directory=tmp_path)
@@ -92,10 +74,7 @@ def test_wandb_keeps_offline_runs_that_it_can_send_later(results: Results, tmp_p
         records = list(read_wandb(file))
         (run,) = [record.run for record in records if record.HasField("run")]
         groups[run.display_name] = run.run_group
-        logged[run.display_name] = [
-            {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in row}
-            for row in (r.history.item for r in records if r.HasField("history"))
-        ]
+        logged[run.display_name] = read_history(file)
     assert groups == {GOOD: "vae_channels=+2", DIVERGED: "vae_channels=+4+8"}
     name = f"validate/{MSE}"
     found = [(row["step"], row[name]) for row in logged[GOOD] if name in row]

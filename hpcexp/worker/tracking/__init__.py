@@ -1,0 +1,1 @@
+"""Trackers follow runs while they train: docs/trackers.md."""

@@ -1,0 +1,1 @@
+"""How much of its GPU, CPUs and memory a job uses, sampled while it runs."""
