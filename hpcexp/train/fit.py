@@ -95,7 +95,8 @@ class Training:
     `run` decides everything between steps. The steps themselves are taken one at a time by
     `take_step`, or as a lane of a program that trains several runs (`lanes`), which gives and
     takes the `state` and reports the steps by `note_steps`. Given a reason, `asked_to_end`
-    interrupts it. The arguments are those of `fit`.
+    interrupts it. `metrics_ahead` are what it would find if it evaluated itself next. The
+    arguments are those of `fit`.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Training:
         self.state: TrainState = self.step_function.init_state(streams)
         self.step = 0
         self.asked_to_end = ""
+        self.metrics_ahead: Mapping[str, Tensor] | None = None
         self.best_before_end: dict[str, Any] = {}
         self.before_end: dict[str, Any] = {}
         self.recorder = EpochRecorder(
@@ -255,11 +257,21 @@ class Training:
     def _evaluation_is_due(self) -> bool:
         return self._epoch() % self.config.eval_every == 0 or self.step == self.config.num_steps
 
+    @property
+    def is_evaluated_next(self) -> bool:
+        """Whether the steps so far end an epoch that is evaluated before the next one."""
+        return self.step > 0 and self._ends_epoch() and self._evaluation_is_due()
+
     def _evaluate(self) -> None:
-        self._load_evaluated_model()
+        """By itself, unless it was evaluated ahead, with other lanes."""
+        if self.metrics_ahead is None:
+            self._load_evaluated_model()
         with torch.no_grad(), computing_in("fp32", self.options.device):
             data = self.data["validate"]
-            metrics = self.workload.evaluate(self.evaluated_model, data, self.streams)
+            metrics = self.metrics_ahead
+            if metrics is None:
+                metrics = self.workload.evaluate(self.evaluated_model, data, self.streams)
+            self.metrics_ahead = None
         schedule = self.workload.schedule(max(self.step - 1, 0))
         self.recorder.add_evaluation(
             metrics, epoch=self._epoch(), step=self.step, schedule=schedule

@@ -1,11 +1,11 @@
 """Several runs as one program: each is a lane of the same stacked tensors.
 
 A small model leaves most of a device idle. Here the steps of up to a few dozen runs are one
-call: their parameters are stacked, and `torch.func.vmap` maps the step over them. Everything
-between steps (evaluation, checkpoints, divergence, the end) is each run's own, in the code that
-it has alone. A lane's numbers are its solo run's but for the order of floating-point sums. What
-one lane does never reaches another: one that diverges, ends or goes back leaves the others as
-they are.
+call: their parameters are stacked, and `torch.func.vmap` maps the step over them, and on a GPU the
+evaluation (`lane_evaluation`). Everything else between steps (checkpoints, divergence, the end) is
+each run's own, in the code that it has alone. A lane's numbers are its solo run's but for the
+order of floating-point sums. What one lane does never reaches another: one that diverges, ends or
+goes back leaves the others as they are.
 
 Shapes: L lanes, S steps, B samples of a batch, C columns of a record.
 """
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from hpcexp.train.fit import FitResult, Training
 from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock
+from hpcexp.train.lane_evaluation import evaluate_together
 from hpcexp.train.step import StepInputs, TrainState
 from hpcexp.train.strategy import Strategy, Tensors
 
@@ -32,6 +33,14 @@ SEGMENT_S = 0.25
 """Steps that take longer than this in all are not taken without looking around."""
 
 Within = Callable[[int], AbstractContextManager[object]]
+
+
+@dataclass
+class Ways:
+    """How lanes are trained that fail as such, and whether they are evaluated in one call."""
+
+    gives_back: bool
+    evaluates_together: bool
 
 
 @dataclass(frozen=True)
@@ -91,16 +100,24 @@ class Lane:
 
 
 def fit_lanes(
-    trainings: Sequence[Training], *, within: Within | None = None, gives_back: bool = False
+    trainings: Sequence[Training],
+    *,
+    within: Within | None = None,
+    gives_back: bool = False,
+    evaluates_together: bool | None = None,
 ) -> Iterator[LaneEnd]:
     """Train runs of equal shape together; gives the end of each as it comes.
 
     They may be at different steps. Code that is one run's is called in its `within` context,
     which is given the run's position. An error of one run ends that run. Where there is not
     enough memory for all, half of them wait for the others; where the model cannot be mapped
-    over lanes, the runs are given back, or else trained one after another.
+    over lanes, the runs are given back, or else trained one after another. Evaluations are one
+    call on a GPU, and each run's own on a CPU, where that needs less memory and no more time.
     """
     _share_data(trainings)
+    if evaluates_together is None:
+        evaluates_together = any(t.options.device.type == "cuda" for t in trainings)
+    ways = Ways(gives_back, evaluates_together)
     lanes = []
     for position, training in enumerate(trainings):
         lane = Lane(position, training, within or nullcontext)
@@ -108,24 +125,26 @@ def fit_lanes(
             yield end
         else:
             lanes.append(lane)
-    yield from _train(lanes, gives_back=gives_back)
+    yield from _train(lanes, ways)
 
 
-def _train(lanes: list[Lane], *, gives_back: bool) -> Iterator[LaneEnd]:
+def _train(lanes: list[Lane], ways: Ways) -> Iterator[LaneEnd]:
     while len(lanes) > 1:
         try:
             program = Program([lane.training for lane in lanes])
         except Exception as error:
-            yield from _go_on_without(lanes, error, gives_back=gives_back)
+            yield from _go_on_without(lanes, error, ways)
             return
         while True:
             try:
                 num_taken = program.take_steps(min(lane.num_free for lane in lanes))
             except Exception as error:
                 program.give_back()
-                yield from _go_on_without(lanes, error, gives_back=gives_back)
+                yield from _go_on_without(lanes, error, ways)
                 return
             program.give_back()
+            if ways.evaluates_together:
+                ways.evaluates_together = evaluate_together(program.trainings)
             ends = {lane: lane.look_around(num_taken) for lane in lanes}
             yield from (end for end in ends.values() if end is not None)
             lanes = [lane for lane in lanes if ends[lane] is None]
@@ -135,24 +154,24 @@ def _train(lanes: list[Lane], *, gives_back: bool) -> Iterator[LaneEnd]:
         yield _finish_alone(lane)
 
 
-def _go_on_without(lanes: list[Lane], error: Exception, *, gives_back: bool) -> Iterator[LaneEnd]:
+def _go_on_without(lanes: list[Lane], error: Exception, ways: Ways) -> Iterator[LaneEnd]:
     """What the lanes could not do as one program, they do in smaller ones."""
     if is_out_of_memory(error):
         half = len(lanes) // 2
         logger.warning("%d lanes need more memory than there is: %d wait", len(lanes), half)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        yield from _train(lanes[half:], gives_back=gives_back)
-        yield from _train(lanes[:half], gives_back=gives_back)
+        yield from _train(lanes[half:], ways)
+        yield from _train(lanes[:half], ways)
         return
     why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
     logger.warning(
         "runs cannot be trained as lanes of one program, and %s: %s",
-        "go on in processes of their own" if gives_back else "follow one another",
+        "go on in processes of their own" if ways.gives_back else "follow one another",
         why,
     )
     for lane in lanes:
-        yield lane.give_back(why) if gives_back else _finish_alone(lane)
+        yield lane.give_back(why) if ways.gives_back else _finish_alone(lane)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -83,3 +83,23 @@ class OrdersRows(Protocol):
         Equal for equal steps, whatever the range they are asked for in.
         """
         ...
+
+
+@runtime_checkable
+class EvaluatesAsLanes(Protocol):
+    """A workload whose evaluation is one program for several runs, besides `evaluate`.
+
+    `evaluate(model, data, streams)` is `evaluate_drawn(model, data, draw_evaluation(data,
+    streams))`. All in which lanes may differ is in what is drawn: the second step has no Python
+    branch on a value, and only operators with a batching rule.
+    """
+
+    def draw_evaluation(self, data: Batch, streams: RandomStreams) -> Mapping[str, Tensor]:
+        """Random numbers and values of an evaluation, on the device of the data."""
+        ...
+
+    def evaluate_drawn(
+        self, model: nn.Module, data: Batch, noise: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """What `evaluate` returns."""
+        ...

@@ -27,11 +27,11 @@ def measure_linear_projection(latents_NZ: Tensor, truth_ND: Tensor) -> Tensor:
     truth = truth - truth.mean(dim=0)
     truth = truth / truth.std(dim=0, correction=0)
     latents = latents_NZ.to(torch.float64)
-    if not bool(torch.isfinite(latents).all()):
-        return torch.full_like(truth[0], torch.nan)
-    basis_NK = _orthonormal_basis(latents)
+    # Chosen, not branched on: evaluations of several runs are one program.
+    is_finite = torch.isfinite(latents).all()
+    basis_NK = _orthonormal_basis(torch.where(is_finite, latents, 0.0))
     explained_D = (basis_NK.T @ truth).square().sum(dim=0) / len(truth)
-    return (1 - explained_D).clamp(0, 1)
+    return torch.where(is_finite, (1 - explained_D).clamp(0, 1), torch.nan)
 
 
 def _orthonormal_basis(latents_NZ: Tensor) -> Tensor:

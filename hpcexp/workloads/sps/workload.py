@@ -26,6 +26,7 @@ from hpcexp.workloads.sps.objective import Objective
 from hpcexp.workloads.sps.symmetry import LatentSymmetry, NoSymmetry
 
 EVALUATED_AT_ONCE = 64  # sequences
+IMAGE_LOSS_AT_END = "image_loss"
 
 
 def build(config: TrainConfig) -> SpsWorkload:
@@ -130,8 +131,21 @@ class SpsWorkload:
         The one term that is about a symmetry has transforms that are the same at every
         evaluation.
         """
-        assert isinstance(model, Objective)
+        return self.evaluate_drawn(model, data, self.draw_evaluation(data, streams))
+
+    def draw_evaluation(self, data: Batch, streams: RandomStreams) -> dict[str, Tensor]:
+        """Noise of a whole split, and the blend of image losses at the end of training."""
+        like = data["positions"]
+        at_end = self.schedule(self.config.num_steps).get("image_loss", [1.0])
         noise = self._draw_validation_noise(data, streams)
+        return {**noise, IMAGE_LOSS_AT_END: like.new_tensor(at_end)}
+
+    def evaluate_drawn(
+        self, model: nn.Module, data: Batch, noise: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """The same of what was drawn."""
+        assert isinstance(model, Objective)
+        of_sequences = {k: v for k, v in noise.items() if k != IMAGE_LOSS_AT_END}
         num_sequences = len(data["images"])
         losses: list[Tensor] = []
         means: list[Tensor] = []
@@ -139,7 +153,10 @@ class SpsWorkload:
             part = slice(start, start + EVALUATED_AT_ONCE)
             batch = {k: v[part] for k, v in data.items() if k in ("images", "truth")}
             terms, mean_BTZ = self._measure(
-                model, batch, {name: tensor[part] for name, tensor in noise.items()}
+                model,
+                batch,
+                {name: tensor[part] for name, tensor in of_sequences.items()},
+                image_loss=noise[IMAGE_LOSS_AT_END],
             )
             losses.append(terms * (len(batch["images"]) / num_sequences))
             means.append(mean_BTZ)
@@ -175,14 +192,13 @@ class SpsWorkload:
         yield from inspection.inspect(model, request)
 
     def _measure(
-        self, model: Objective, batch: Batch, noise: Mapping[str, Tensor]
+        self, model: Objective, batch: Batch, noise: Mapping[str, Tensor], *, image_loss: Tensor
     ) -> tuple[Tensor, Tensor]:
         like = next(model.parameters())
-        at_end = self.schedule(self.config.num_steps).get("image_loss", [1.0])
         return model.measure(
             batch,
             {**noise, "teacher_forcing": like.new_zeros(self.config.dataset.num_frames)},
-            {"teacher_forcing": like.new_zeros(()), "image_loss": like.new_tensor(at_end)},
+            {"teacher_forcing": like.new_zeros(()), "image_loss": image_loss},
             symmetry=NoSymmetry(min_context=self.config.rnn_min_context),
             consistency=self._make_validation_symmetry(len(batch["images"])),
         )
