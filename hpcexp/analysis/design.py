@@ -23,6 +23,7 @@ from hpcexp.store.experiment import Plan
 from hpcexp.train.config import TrainConfig
 from hpcexp.train.schedule import Ramp
 from hpcexp.workloads import load_config_class
+from hpcexp.workloads.own import is_own
 
 MORE_VARIED = "more_than_one_variable"
 BUDGETS = ("max_epoch", "max_step")
@@ -261,9 +262,21 @@ def _find_unfinished(unfinished: Mapping[str, int]) -> Caveat | None:
 
 
 def _load_models(workload: str, configs: Mapping[str, Mapping[str, Any]]) -> dict[str, TrainConfig]:
-    """Validated configurations; none where the workload or a group is not known to this version."""
+    """Validated configurations; none where the workload or a group is not known to this version.
+
+    Of a laboratory's own workload only what all workloads have: to look at somebody's results
+    runs none of their code.
+    """
     try:
-        config_class: type[BaseModel] = load_config_class(workload)
+        config_class: type[BaseModel] = TrainConfig
+        if is_own(workload):
+            known = TrainConfig.model_fields
+            configs = {
+                group: {name: value for name, value in config.items() if name in known}
+                for group, config in configs.items()
+            }
+        else:
+            config_class = load_config_class(workload)
         models = {name: config_class.model_validate(config) for name, config in configs.items()}
     except (UsageError, ValidationError):
         return {}

@@ -157,16 +157,29 @@ def make_shell_lines(experiment: ExperimentDir) -> list[str]:
 
 
 def list_code_dirs(experiment: ExperimentDir) -> list[Path]:
-    """Where the jobs of an experiment import modules from, but for hpcexp itself."""
+    """Where the jobs of an experiment import modules from, but for hpcexp itself.
+
+    None where its code is somebody else's: it would be run by who only looks at the experiment.
+    """
+    if not _is_trusted(experiment.code_dir):
+        return []
     try:
         snapshot = read_snapshot(experiment)
     except HpcexpError:  # the record is damaged: only what is elsewhere can be found
         snapshot = None
     roots = [r for r in (snapshot.roots if snapshot else ()) if r.copy != PACKAGE]
-    copies = [experiment.code_dir / root.copy for root in roots if root.copy is not None]
-    return [path.absolute() for path in copies if path.is_dir()] + [
-        Path(root.path) for root in roots if Path(root.path).is_dir()
+    places = [
+        Path(root.path) if root.copy is None else experiment.code_dir.absolute() / root.copy
+        for root in roots
     ]
+    return [place for place in dict.fromkeys(places) if place.is_dir()]
+
+
+def _is_trusted(directory: Path) -> bool:
+    try:
+        return directory.stat().st_uid in (os.getuid(), 0)
+    except OSError:
+        return False
 
 
 def _find_roots(experiment: ExperimentDir) -> tuple[Root, ...]:

@@ -137,3 +137,13 @@ def test_results_from_elsewhere_are_judged_by_what_they_tell(tmp_path: Path) -> 
     assert found == {"unequal_updates", "more_than_one_variable"}
     del configs["16"]["max_epoch"]
     assert "unequal_updates" not in find_generic(configs, "batch_size", tmp_path)
+
+
+def test_a_laboratory_s_own_workload_is_judged_without_running_its_code(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(BASE + "grid: {batch_size: [16, 32]}\n")
+    plan = dataclasses.replace(make_plan(load_template(path)), workload="not_there.at_all:Thing")
+    family = make_family(plan.comparison, plan.groups, make_group_axis(plan.groups))
+    runs = {group.name: 6 for group in plan.groups}
+    (caveat,) = find_caveats(plan, plan.configs, family, num_runs=runs, unfinished={})
+    assert caveat.kind == "unequal_updates"

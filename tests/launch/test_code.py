@@ -14,6 +14,7 @@ import pytest
 import hpcexp
 from hpcexp.launch.code import (
     describe_plan,
+    list_code_dirs,
     list_warnings,
     make_python_command,
     make_shell_lines,
@@ -142,6 +143,22 @@ def test_outside_of_git_the_working_directory_of_the_launch_is_imported_from(
     assert seen.hpcexp.startswith(str(experiment.code_dir))
     (warning,) = list_warnings(experiment)
     assert warning.startswith(f"{work_dir} is in no git tree")
+
+
+# ------------------------------------------------------- what a command imports of an experiment
+
+
+def test_a_command_finds_what_the_jobs_import_but_for_hpcexp(tree: Path, tmp_path: Path) -> None:
+    experiment = launch(tmp_path / "experiments")
+    assert list_code_dirs(experiment) == [experiment.code_dir / "tree"]
+    assert list_code_dirs(ExperimentDir(tmp_path)) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_nobody_runs_the_code_of_somebody_else_s_experiment(tree: Path, tmp_path: Path) -> None:
+    experiment = launch(tmp_path / "experiments")
+    os.chown(experiment.code_dir, 4711, 4711)
+    assert list_code_dirs(experiment) == []
 
 
 # ------------------------------------------------------------------------------- a batch script

@@ -150,9 +150,11 @@ def _list_values(node: ast.ClassDef) -> dict[str, ast.expr]:
 
 
 def _list_other_members(node: ast.ClassDef) -> Iterator[str]:
-    """Methods, and what they set of `self`."""
+    """Methods, what they set of `self`, and names that are bound in some branch."""
     for item in ast.walk(node):
         if isinstance(item, ast.FunctionDef):
             yield item.name
+        elif isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store):
+            yield item.id
         elif isinstance(item, ast.Attribute) and isinstance(item.ctx, ast.Store):
             yield item.attr

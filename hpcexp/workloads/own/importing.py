@@ -100,7 +100,7 @@ def _note_home(name: str) -> None:
     with contextlib.suppress(ImportError, ValueError):
         spec = importlib.util.find_spec(top_level)
         place = None if spec is None else _find_place(spec)
-        if place is not None and not place.parent.is_relative_to(_OWN_DIR.parent):
+        if place is not None and top_level != _OWN_DIR.name:
             need(place.parent, top_level)
 
 
