@@ -145,8 +145,13 @@ class OwnLoopConfig(Hyperparameters):
 
     @property
     def lane_key(self) -> str:
-        """Such runs are no lanes of one program; equal ones are trained one after another."""
+        """Equal for initialisations of one group."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True)
+
+    @property
+    def lane_obstacle(self) -> str:
+        """Why such runs are no lanes of one program."""
+        return f"{self.what} trains by itself"
 
     @property
     def lr_schedule(self) -> None:
