@@ -48,17 +48,90 @@ from hpcexp.cli import list as list_command
 HELP_WIDTH = 100
 
 
-class InOrder(click.Group):
-    """Lists commands in the order in which people need them."""
+SECTIONS: dict[str, tuple[click.Command, ...]] = {
+    "Train": (
+        launch.launch,
+        inspect.status,
+        logs.logs,
+        control.resume,
+        control.retry,
+        control.cancel,
+        extend.extend,
+        look.look,
+        search.search,
+        run.run,
+        queue.set_queue,
+        queue.hold,
+        queue.release,
+    ),
+    "Results": (
+        plot.plot,
+        report.report,
+        results.compare,
+        history.history,
+        eval_command.evaluate,
+        foretell.foretell,
+        export.export,
+        results.import_results,
+    ),
+    "Notebook": (
+        list_command.list_experiments,
+        note.note,
+        notebook.notebook,
+        meeting.meeting,
+    ),
+    "When something is wrong": (
+        debug.debug,
+        debug.lr_range,
+        replay.replay,
+        reproduce.reproduce,
+        doctor.doctor,
+    ),
+    "Keep, move, remove": (
+        archive.archive,
+        transfer.pull,
+        transfer.push,
+        clean.clean,
+        remove.rm,
+        remove.restore,
+        disk_use.du,
+    ),
+    "Set up": (
+        new.new,
+        dataset.dataset,
+        plot.schema,
+        site.site,
+        completion.completion,
+    ),
+}
+_NAME_WIDTH = max(len(c.name or "") for members in SECTIONS.values() for c in members)
+
+
+class InSections(click.Group):
+    """Lists commands by what people want to do, in the order in which they need them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of registration."""
         del ctx
         return list(self.commands)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A titled list for each section, all of one width."""
+        del ctx
+        limit = formatter.width - 6 - max(map(len, self.commands))
+        for title, members in SECTIONS.items():
+            names = [command.name or "" for command in members]
+            with formatter.section(title):
+                formatter.write_dl(
+                    [
+                        (n.ljust(_NAME_WIDTH), self.commands[n].get_short_help_str(limit))
+                        for n in names
+                    ]
+                )
+
 
 @click.group(
-    cls=InOrder,
+    cls=InSections,
     name="hpcexp",
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -84,48 +157,6 @@ def app() -> None:
     """
 
 
-for command in (
-    launch.launch,
-    inspect.status,
-    list_command.list_experiments,
-    logs.logs,
-    control.resume,
-    control.retry,
-    control.cancel,
-    queue.set_queue,
-    queue.hold,
-    queue.release,
-    run.run,
-    extend.extend,
-    look.look,
-    search.search,
-    plot.plot,
-    foretell.foretell,
-    report.report,
-    results.compare,
-    results.import_results,
-    history.history,
-    eval_command.evaluate,
-    replay.replay,
-    reproduce.reproduce,
-    transfer.pull,
-    transfer.push,
-    archive.archive,
-    clean.clean,
-    remove.rm,
-    remove.restore,
-    disk_use.du,
-    note.note,
-    notebook.notebook,
-    meeting.meeting,
-    export.export,
-    dataset.dataset,
-    debug.debug,
-    debug.lr_range,
-    doctor.doctor,
-    site.site,
-    plot.schema,
-    new.new,
-    completion.completion,
-):
-    app.add_command(command)
+for members in SECTIONS.values():
+    for command in members:
+        app.add_command(command)

@@ -151,7 +151,7 @@ class OwnLoopConfig(Hyperparameters):
     @property
     def lane_obstacle(self) -> str:
         """Why such runs are no lanes of one program."""
-        return f"{self.what} trains by itself"
+        return f"a {self.what} trains by itself"
 
     @property
     def lr_schedule(self) -> None:
