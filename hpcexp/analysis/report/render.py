@@ -19,6 +19,8 @@ VERDICT_SIGNS = {
     "suggestive": "≈",
     "equivalent": "=",
     "inconclusive": "?",
+    "best": "★",
+    "anew": "↻",
     "also": "+",
     "bimodal": "⋔",
     "unknown": "–",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcexp.analysis.frames import Results
-from hpcexp.analysis.groups import list_hyperparameters
+from hpcexp.analysis.groups import list_hyperparameters, spell_label
 from hpcexp.analysis.summary import describe_distribution
 from hpcexp.grid import GROUP
 from hpcexp.sampling import Space, find_sample_number, parse_space
@@ -58,6 +58,24 @@ class SampleTable:
 def is_sampled(plan: Plan) -> bool:
     """Whether the axes of an experiment were drawn from distributions."""
     return bool(plan.sample) and parse_space(plan.sample)[0] is not None
+
+
+def describe_distributions(plan: Plan) -> dict[str, str]:
+    """What each sampled axis was drawn from, such as `1e-05 to 0.01 (log_uniform)`."""
+    space, _ = parse_space(plan.sample) if plan.sample else (None, ())
+    described = {}
+    for axis in space.axes if space is not None else ():
+        shown = [spell_label(argument) for argument in axis.arguments]
+        if axis.distribution == "choice":
+            described[axis.name] = ", ".join(shown)
+        elif axis.distribution == "normal":
+            described[axis.name] = f"{shown[0]} ± {shown[1]} (normal)"
+        else:
+            described[axis.name] = f"{shown[0]} to {shown[1]} ({axis.distribution})"
+        for name, values in axis.only_if.items():
+            wanted = " or ".join(spell_label(value) for value in values)
+            described[axis.name] += f", if {name} is {wanted}"
+    return described
 
 
 def make_sample_table(results: Results) -> SampleTable:
