@@ -15,6 +15,7 @@ from hpcexp.analysis.groups import list_hyperparameters, spell_label
 from hpcexp.analysis.summary import describe_distribution
 from hpcexp.grid import GROUP
 from hpcexp.sampling import Space, find_sample_number, parse_space
+from hpcexp.sampling.conditions import keep_active
 from hpcexp.store.experiment import Plan
 
 
@@ -101,7 +102,8 @@ def make_sample_table(results: Results) -> SampleTable:
     return SampleTable(
         groups=tuple(group.name for group, *_ in rows),
         numbers=np.array([number for _, number, *_ in rows], np.int64),
-        values=tuple(group.values for group, *_ in rows),
+        # A group that is added by hand makes others say their values of axes they do not have.
+        values=tuple(keep_active(group.values, space.conditions) for group, *_ in rows),
         first=np.array([_take_median(first) for *_, first, _ in rows], np.float64),
         fresh=np.array([_take_median(fresh) for *_, fresh in rows], np.float64),
         num_first=np.array([len(first) for *_, first, _ in rows], np.int64),
