@@ -87,7 +87,8 @@ def foresee(plan: Plan) -> tuple[Caveat, ...]:
     """
     if not 1 < len(plan.groups) <= MAX_FORESEEN:
         return ()
-    family = make_family(plan.comparison, plan.groups, make_group_axis(plan.groups))
+    axis = make_group_axis(plan.groups)
+    family = make_family(plan.comparison, plan.groups, axis, is_sampled=bool(plan.sample))
     num_runs = Counter(run.group for run in plan.runs)
     return find_caveats(plan, plan.configs, family, num_runs=num_runs, unfinished={})
 

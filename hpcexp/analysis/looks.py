@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hpcexp.analysis.families import make_family
 from hpcexp.analysis.frames import MISSING, Results, load
 from hpcexp.analysis.groups import make_group_axis
+from hpcexp.analysis.sampled import is_sampled
 from hpcexp.analysis.statistics.effects import hodges_lehmann, is_within
 from hpcexp.analysis.statistics.ranks import mann_whitney
 from hpcexp.analysis.statistics.reach import smallest_p
@@ -65,7 +66,13 @@ def make_deciding_plan(
     never decide anything.
     """
     name = experiment.name
-    family = make_family(plan.comparison, plan.groups, make_group_axis(plan.groups))
+    axis, drawn = make_group_axis(plan.groups), is_sampled(plan)
+    family = make_family(plan.comparison, plan.groups, axis, is_sampled=drawn)
+    if drawn and not family.pairs:
+        raise UsageError(
+            f"{name}: its groups are samples, which are not compared in pairs; hpcexp extend "
+            "--samples adds more, and --rand-inits with --only trains the best anew"
+        )
     if not family.pairs:
         raise UsageError(f"{name}: has one group, and nothing to compare it with")
     counts = {group: len(runs) for group, runs in plan.list_members().items()}

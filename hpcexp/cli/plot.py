@@ -51,6 +51,7 @@ def plot(
 ) -> None:
     """Say what the runs support; draw boxplots, success rates and loss curves.
 
+    Of sampled axes, draw each against the metric, parallel coordinates, and importance.
     Works while runs train: it draws what there is, and says what is missing. The files go
     to plots/ in the experiment's directory, as PDF and PNG,
     with the table beside each as CSV; the statistics go there too, as statistics.json,

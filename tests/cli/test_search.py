@@ -1,33 +1,29 @@
-"""`hpcexp search` as a user types it."""
+"""`hpcexp search` as a user types it; docs/searches.md is typed as a whole by tests/docs."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from hpcexp.store.experiment import read_plan
-from tests.cli.conftest import TEMPLATE, CommandLine
+from hpcexp.store.status import State, read_status, write_status
+from tests.cli.conftest import CommandLine
+from tests.launch.test_new_samples import make_sampled
 
 pytest.importorskip("optuna")
 
-SAMPLE = """\
-sample:
-  count: 4
-  method: tpe
-  start: 2
-  at_once: 1
-  axes: {lr: {log_uniform: [1e-4, 1e-2]}, rnn_width: {integer: [4, 8]}}
-"""
+
+def test_an_experiment_that_learns_nothing_cannot_be_searched_further(hpcexp: CommandLine) -> None:
+    experiment = make_sampled(hpcexp.directory)
+    shown = hpcexp("search", str(experiment.path), "--inline", exit_code=2)
+    assert "its samples do not depend on results (method: sobol)" in shown
 
 
-def test_a_search_goes_on_until_all_samples_are_made(hpcexp: CommandLine) -> None:
-    text = TEMPLATE.replace("grid:\n  rnn_width: [4, 6]\nrand_inits: 2\n", SAMPLE)
-    (hpcexp.directory / "search.yaml").write_text(text)
-    shown = hpcexp("launch", "search.yaml", "--inline")
-    assert shown.index("3 of 4 samples; new:") < shown.index("4 of 4 samples; new:")
-    assert "all 4 samples have ended" in shown
-    [experiment] = hpcexp.experiments
-    assert len(read_plan(experiment).runs) == 4
-    shown = hpcexp("search", "latest", "--inline", "--samples", "5")
-    assert "5 of 5 samples; new:\n  sample_004   lr=" in shown
-    shown = hpcexp("extend", "latest", "--samples", "9", exit_code=2)
-    assert "--samples 9 goes on" in shown
+def test_a_search_that_is_over_says_so(hpcexp: CommandLine) -> None:
+    experiment = make_sampled(hpcexp.directory, method="tpe", start=2, count=2)
+    for run in read_plan(experiment).runs:
+        status = read_status(experiment.run(run.name)).replace(state=State.COMPLETED)
+        write_status(experiment.run(run.name), status)
+    found = json.loads(hpcexp("search", str(experiment.path), "--inline", "--json"))
+    assert (found["is_over"], found["num_samples"], found["runs"]) == (True, 2, [])

@@ -24,6 +24,7 @@ from hpcexp.analysis.report.origin import (
 )
 from hpcexp.analysis.report.palette import GroupColour, choose_group_colours
 from hpcexp.analysis.report.pictures import Gallery, collect_gallery
+from hpcexp.analysis.report.samples import Samples, collect_samples
 from hpcexp.analysis.report.tables import (
     GroupRow,
     PairRow,
@@ -35,6 +36,7 @@ from hpcexp.analysis.report.tables import (
 )
 from hpcexp.analysis.report.task_tables import TaskTable, make_task_tables
 from hpcexp.analysis.report.usage import Usage, measure_usage
+from hpcexp.analysis.sampled import is_sampled
 from hpcexp.analysis.settings import read_configs
 from hpcexp.analysis.summary import Summary, summarise
 from hpcexp.analysis.tasks import add_baselines
@@ -71,6 +73,7 @@ class Report:
     runs: Sequence[RunRow]
     tasks: Sequence[TaskTable]
     colours: Sequence[GroupColour]
+    samples: Samples | None
     gallery: Gallery
     usage: Usage
     origin: Origin
@@ -116,6 +119,7 @@ def collect_report(
         runs=make_run_rows(results, circumstances.statuses),
         tasks=make_task_tables(results),
         colours=choose_group_colours(axis),
+        samples=collect_samples(results, findings),
         gallery=collect_gallery(results),
         usage=measure_usage(
             results.plan,
@@ -143,7 +147,8 @@ def _collect_data(results: Results, summary: Summary) -> dict[str, Any]:
         "axis": {"title": axis.title or "group", "labels": list(axis.labels)},
         "groups": list(axis.names),
         "runs": collect_runs(results),
-        "boxes": [] if results.is_empty else collect_boxes(results),
+        # A box for each of many samples says nothing: they have figures of their own.
+        "boxes": [] if results.is_empty or is_sampled(results.plan) else collect_boxes(results),
         "rates": collect_rates(summary),
         "rate": {"title": results.metric.success_title, "below": results.metric.success_below},
         "curves": [] if results.is_empty else collect_curves(results),

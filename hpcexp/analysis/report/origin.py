@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpcexp.analysis.groups import GroupAxis, list_hyperparameters, spell_label
+from hpcexp.analysis.sampled.table import describe_distributions
 from hpcexp.analysis.settings import find_differing, flatten, is_part_of, spell_key
 from hpcexp.errors import HpcexpError
 from hpcexp.store.experiment import Plan
@@ -47,8 +48,15 @@ class Origin:
 def list_varied_settings(plan: Plan, configs: Mapping[str, Mapping[str, Any]]) -> list[Varied]:
     """What the groups differ in: declared names first, then what differs besides."""
     declared = list_hyperparameters(plan.groups)
+    drawn = describe_distributions(plan)
     axes = [
-        Varied(name, _list_values([g.values for g in plan.groups], name), is_declared=True)
+        Varied(
+            name,
+            (drawn[name],)
+            if name in drawn
+            else _list_values([g.values for g in plan.groups], name),
+            is_declared=True,
+        )
         for name in declared
     ]
     flat = [flatten(config) for config in configs.values()]

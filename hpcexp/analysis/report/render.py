@@ -22,6 +22,8 @@ VERDICT_SIGNS = {
     "suggestive": "≈",
     "equivalent": "=",
     "inconclusive": "?",
+    "best": "★",
+    "anew": "↻",
     "also": "+",
     "bimodal": "⋔",
     "unknown": "–",

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcexp.analysis.frames import Results
-from hpcexp.analysis.groups import list_hyperparameters
+from hpcexp.analysis.groups import list_hyperparameters, spell_label
 from hpcexp.analysis.summary import describe_distribution
 from hpcexp.grid import GROUP
 from hpcexp.sampling import Space, find_sample_number, parse_space
+from hpcexp.sampling.conditions import keep_active
 from hpcexp.store.experiment import Plan
 
 
@@ -60,6 +61,24 @@ def is_sampled(plan: Plan) -> bool:
     return bool(plan.sample) and parse_space(plan.sample)[0] is not None
 
 
+def describe_distributions(plan: Plan) -> dict[str, str]:
+    """What each sampled axis was drawn from, such as `1e-05 to 0.01 (log_uniform)`."""
+    space, _ = parse_space(plan.sample) if plan.sample else (None, ())
+    described = {}
+    for axis in space.axes if space is not None else ():
+        shown = [spell_label(argument) for argument in axis.arguments]
+        if axis.distribution == "choice":
+            described[axis.name] = ", ".join(shown)
+        elif axis.distribution == "normal":
+            described[axis.name] = f"{shown[0]} ± {shown[1]} (normal)"
+        else:
+            described[axis.name] = f"{shown[0]} to {shown[1]} ({axis.distribution})"
+        for name, values in axis.only_if.items():
+            wanted = " or ".join(spell_label(value) for value in values)
+            described[axis.name] += f", if {name} is {wanted}"
+    return described
+
+
 def make_sample_table(results: Results) -> SampleTable:
     """The samples of an experiment that have outcomes.
 
@@ -83,7 +102,8 @@ def make_sample_table(results: Results) -> SampleTable:
     return SampleTable(
         groups=tuple(group.name for group, *_ in rows),
         numbers=np.array([number for _, number, *_ in rows], np.int64),
-        values=tuple(group.values for group, *_ in rows),
+        # A group that is added by hand makes others say their values of axes they do not have.
+        values=tuple(keep_active(group.values, space.conditions) for group, *_ in rows),
         first=np.array([_take_median(first) for *_, first, _ in rows], np.float64),
         fresh=np.array([_take_median(fresh) for *_, fresh in rows], np.float64),
         num_first=np.array([len(first) for *_, first, _ in rows], np.int64),

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from hpcexp.analysis.describe import describe
 from hpcexp.analysis.findings import Findings, find_out
 from hpcexp.analysis.findings_files import findings_to_json
 from hpcexp.analysis.frames import Results, load
-from hpcexp.analysis.sampled import SampleTable, find_best
+from hpcexp.analysis.looks import LookOptions, make_deciding_plan
+from hpcexp.analysis.sampled import SampleTable, find_best, make_sample_table
 from hpcexp.analysis.summary import summarise
 from hpcexp.analysis.verdict_lines import describe_verdicts
+from hpcexp.errors import UsageError
 from hpcexp.store.experiment import PlannedRun, read_plan, write_plan
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.status import State
 from tests.analysis.builder import Fate, write_run
 from tests.analysis.sampling import build_sampled
 
@@ -60,11 +64,32 @@ def test_the_winner_s_curse_is_told_with_the_command_that_lifts_it(sampled: Resu
     assert f"hpcexp extend {sampled.experiment.name} --rand-inits 5 --only {names}" in line
 
 
+def test_looks_have_no_pairs_of_samples_to_decide(sampled: Results) -> None:
+    with pytest.raises(
+        UsageError, match="which are not compared in pairs; hpcexp extend --samples"
+    ):
+        make_deciding_plan(
+            sampled.experiment, sampled.plan, LookOptions(), command="hpcexp extend", user="someone"
+        )
+
+
+def test_an_axis_that_is_not_there_has_no_value_though_a_group_by_hand_told_it(
+    sampled: Results,
+) -> None:
+    groups = tuple(
+        dataclasses.replace(group, values={"weight_decay": 0.0, **group.values})
+        for group in sampled.plan.groups
+    )
+    told = dataclasses.replace(sampled, plan=dataclasses.replace(sampled.plan, groups=groups))
+    rows, _ = make_sample_table(told).pick("weight_decay")
+    assert len(rows) == 32
+
+
 def test_values_are_told_beside_the_best(sampled: Results) -> None:
     text = describe(sampled, summarise(sampled), find_out(sampled))
     header = next(line for line in text.splitlines() if "best of 64" in line)
     assert header.split()[-4:] == ["lr", "rnn_width", "optimizer", "weight_decay"]
-    assert "sample_063" not in text.split("supported")[0] or "best of 64" in text
+    assert text.split("\n\nsupported")[0].count("sample_0") == 5
 
 
 def test_initialisations_that_were_added_say_what_a_sample_is_worth(tmp_path: Path) -> None:
@@ -83,8 +108,6 @@ def test_initialisations_that_were_added_say_what_a_sample_is_worth(tmp_path: Pa
 
 
 def test_an_experiment_that_trains_says_what_it_has(tmp_path: Path) -> None:
-    from hpcexp.store.status import State
-
     def fate(run: PlannedRun, mse: float) -> Fate:
         return Fate(mse=mse, state=State.COMPLETED if "00" in run.group else State.PENDING)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hpcexp.analysis.frames import load
 from hpcexp.analysis.sampled import SampleTable, find_trends, make_sample_table
 from hpcexp.analysis.sampled.trends import AxisTrend, measure_parabola
 from hpcexp.analysis.statistics.verdicts import Verdict
-from hpcexp.store.experiment import PlannedRun
+from hpcexp.store.experiment import PlannedRun, read_plan, write_plan
 from hpcexp.store.status import State
 from tests.analysis.builder import Fate
 from tests.analysis.sampling import build_sampled
@@ -88,7 +89,10 @@ def test_diverged_samples_are_the_worst(tmp_path: Path) -> None:
 
 
 def test_only_samples_that_no_result_chose_are_tested(tmp_path: Path) -> None:
-    experiment = build_sampled(tmp_path, count=16, method="tpe", start=8)
+    experiment = build_sampled(tmp_path, count=16)
+    plan = read_plan(experiment)
+    searched = {**plan.sample, "method": "tpe", "start": 8}
+    write_plan(experiment, dataclasses.replace(plan, sample=searched))
     trends = find(make_sample_table(load(experiment)))
     assert {trend.num_samples for trend in trends.values() if trend.axis == "lr"} == {8}
 
