@@ -16,6 +16,7 @@ from hpcexp.cli.options import (
     pick_executor,
     print_json,
 )
+from hpcexp.cli.site import use_site_of
 from hpcexp.cli.training import train
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def extend(
         decide(experiment, options, executor=executor, jobs=jobs, as_json=as_json, dry_run=dry_run)
         return
     _check_no_look_options()
+    resources = use_site_of(experiment)
     if dry_run:
         _show_plans(experiment, request, executor=executor, jobs=jobs, as_json=as_json)
         return
@@ -174,6 +176,7 @@ def extend(
             executor=executor,
             jobs=jobs,
             as_json=as_json,
+            resources=resources,
             details=_to_json(experiment, change),
         )
     except HpcexpError:

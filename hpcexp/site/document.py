@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,10 +51,19 @@ def find_user_path() -> Path:
 
 
 def find_project_path() -> Path | None:
-    """The nearest `hpcexp.toml`, in the working directory or above it."""
+    """The nearest `hpcexp.toml`, in the working directory or above it.
+
+    What it says is run, as a Makefile's lines are. So one that somebody else put where everybody
+    may write, as in /tmp, is passed over.
+    """
     here = Path.cwd()
     found = (directory / PROJECT_NAME for directory in (here, *here.parents))
-    return next((path for path in found if path.is_file()), None)
+    return next((path for path in found if path.is_file() and _is_trusted(path)), None)
+
+
+def _is_trusted(path: Path) -> bool:
+    is_own = path.stat().st_uid in (0, os.geteuid())
+    return is_own or not path.parent.stat().st_mode & stat.S_IWOTH
 
 
 def read_documents() -> list[Document]:

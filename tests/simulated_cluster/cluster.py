@@ -85,6 +85,11 @@ class Cluster:
             self._is_scheduled = True
             self.clock.after(1.0, self._schedule)
 
+    def set_held(self, job: Job, is_held: bool) -> None:
+        """Keep a waiting job from beginning, or let it again."""
+        job.is_held = is_held
+        self._schedule_soon()
+
     def _schedule(self) -> None:
         self._is_scheduled = False
         if not self.is_controller_up:
@@ -96,7 +101,10 @@ class Cluster:
             if node is None:
                 left += self.waiting[position:]
                 break
-            if job.begin > self.clock.now:
+            if job.is_held:
+                job.reason = "JobHeldUser"
+                left.append(job)
+            elif job.begin > self.clock.now:
                 job.reason = "BeginTime"
                 left.append(job)
                 self.clock.at(job.begin, self._schedule_soon)

@@ -176,6 +176,14 @@ class SimulatedSlurm:
             ):
                 return Completed(1, stderr="Requested operation is presently disabled\n")
             return Completed(0)
+        if arguments[0] == "update":
+            return Completed(0)
+        if arguments[0] in ("uhold", "release"):
+            for job_id in arguments[1].split(","):
+                job = self.cluster.find_job(job_id)
+                assert job is not None
+                self.cluster.set_held(job, arguments[0] == "uhold")
+            return Completed(0)
         return Completed(0, f"MaxArraySize            = {self.max_array_size}\n")
 
     def _sacctmgr(self, arguments: list[str]) -> Completed:

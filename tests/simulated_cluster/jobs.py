@@ -86,6 +86,7 @@ class Job:
     reason: str = "Priority"
     node: str = ""
     begin: float = 0.0
+    is_held: bool = False
     restarts: int = 0
     ended: float | None = None
     exit_code: int = 0

@@ -8,6 +8,7 @@ import pytest
 
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.observe import observe
+from hpcexp.launch.slurm.change import change_jobs, hold_jobs, release_jobs
 from hpcexp.store.status import State
 from hpcexp.store.submissions import Stage, read_submissions
 from tests.simulated_cluster.laboratory import Laboratory
@@ -77,6 +78,28 @@ def test_where_there_is_room_for_some_jobs_the_others_are_submitted_by_those_tha
         laboratory.cluster.run()
         assert observe(experiment).count(State.COMPLETED) == 12
     assert not experiment.held_path.exists()
+    assert set(laboratory.worker.num_ends.values()) == {1}
+
+
+def test_what_waits_for_room_is_on_hold_as_well_until_it_is_released(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path, max_submit_jobs=10, num_nodes=1, slots_per_node=2)
+    with laboratory.open():
+        other, experiment = laboratory.prepare(rand_inits=3), laboratory.prepare(num_groups=6)
+        laboratory.launch(other)
+        laboratory.launch(experiment)
+        held = hold_jobs(experiment)
+        assert (held.num_waiting, held.num_at_work, held.num_unsubmitted) == (4, 0, 6)
+        laboratory.cluster.run(until=laboratory.cluster.clock.now + 30 * 24 * 3600)
+        assert observe(other).count(State.COMPLETED) == 6
+        assert observe(experiment).count(State.COMPLETED) == 0
+        assert not laboratory.resume(experiment).submissions  # which submits what is held
+        change_jobs(experiment, {"partition": "long"})
+        release_jobs(experiment)
+        assert {s.stage for s in read_submissions(experiment)} <= {"submitted", "given_up"}
+        laboratory.finish(experiment)
+        assert observe(experiment).count(State.COMPLETED) == 12
+    scripts = [p.read_text() for p in sorted(experiment.jobs_dir.glob("*/submission.sh"))]
+    assert ["--partition=long" in script for script in scripts] == [False, True]
     assert set(laboratory.worker.num_ends.values()) == {1}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_directories_are_filled_in_and_a_projects_count_from_its_file(place: Pla
 
 def test_a_jobs_own_variables_are_left_to_the_job(place: Place) -> None:
     assert choose_site("garching").get("scratch_dir") == "/local/$SLURM_JOB_ID"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_that_somebody_else_left_in_a_directory_of_all_is_passed_over(place: Place) -> None:
+    place.write_project('experiments_dir = "theirs"\n')
+    os.chown(place.project_path, 12345, 12345)
+    assert find_experiments_dir().name == "theirs"  # a colleague's project
+    place.project_path.parent.chmod(0o777)
+    assert find_experiments_dir().name == "experiments"
 
 
 def test_a_number_in_the_environment_is_one(place: Place) -> None:
