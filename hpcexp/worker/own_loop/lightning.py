@@ -5,7 +5,6 @@ Also for a script that calls `Trainer.fit` itself: `Trainer(callbacks=[Reporting
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import math
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcexp.client import VARIABLE, Run, run
+from hpcexp.worker.own_loop.call import check_names, load
 from hpcexp.worker.own_loop.tensorboard import split_tag
 
 try:
@@ -80,16 +80,19 @@ def main() -> int:
     """Fit; an epoch that was begun goes on as Lightning resumes it."""
     sys.path.insert(0, str(Path.cwd()))
     told = json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8"))
+    references = [told["module"], *([told["data"]] if told.get("data") else [])]
+    classes = [load(reference) for reference in references]
+    signatures = [inspect.signature(each).parameters for each in classes]
+    check_names(" with ".join(references), told["params"], signatures)
     lightning.seed_everything(run.seed, workers=True)
-    module = _make(told["module"], told["params"])
-    data = _make(told["data"], told["params"]) if told.get("data") else None
+    module, *others = [_make(each, told["params"]) for each in classes]
     saved = run.checkpoint_dir / LAST
     trainer = lightning.Trainer(**_choose_settings(told.get("trainer", {})))
     try:
         # The checkpoint is this run's own, so that what it holds besides tensors is, too.
         trainer.fit(
             module,
-            datamodule=data,
+            datamodule=others[0] if others else None,
             ckpt_path=str(saved) if saved.exists() else None,
             weights_only=False,
         )
@@ -105,10 +108,8 @@ def _has_reached_budget(trainer: Any) -> bool:
     return epochs or (run.max_step is not None and trainer.global_step >= run.max_step)
 
 
-def _make(reference: str, params: Mapping[str, Any]) -> Any:
+def _make(made: Any, params: Mapping[str, Any]) -> Any:
     """An object of a class with those of the hyperparameters that it knows."""
-    module, _, name = reference.partition(":")
-    made = getattr(importlib.import_module(module), name)
     wanted = inspect.signature(made).parameters
     takes_all = any(p.kind is p.VAR_KEYWORD for p in wanted.values())
     return made(**{n: v for n, v in params.items() if takes_all or n in wanted})
