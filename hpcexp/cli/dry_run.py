@@ -151,7 +151,8 @@ def _describe_group(
     config = load_config_class(plan.workload).model_validate(plan.configs[name])
     varying = [_escape(str(values[axis])) for axis in axes]
     numbers = [num_runs, config.num_epochs, config.num_steps]
-    return [_escape(name), *varying, *(_group_digits(n) for n in numbers)]
+    # 0 where a training of the user's own does not say how long it is.
+    return [_escape(name), *varying, *(_group_digits(n) if n else "?" for n in numbers)]
 
 
 def list_axes(plan: Plan) -> list[str]:

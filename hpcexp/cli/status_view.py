@@ -242,13 +242,14 @@ def _show_counts(statuses: Sequence[RunStatus]) -> list[str]:
 
 
 def _describe_epochs(statuses: Sequence[RunStatus]) -> str:
-    begun = [s for s in statuses if s.num_epochs]
+    begun = [s for s in statuses if s.num_epochs or s.epoch]
     if not begun:
         return "-"
     epochs = sorted({s.epoch for s in begun})
     low, high = epochs[0], epochs[-1]
     span = f"{low}" if low == high else f"{low}-{high}"
-    return f"{span}/{begun[0].num_epochs}"
+    planned = begun[0].num_epochs  # 0 where a training of the user's own did not say
+    return f"{span}/{planned}" if planned else span
 
 
 def _median(statuses: Sequence[RunStatus], metric: str) -> str:

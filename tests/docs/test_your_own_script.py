@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from pathlib import Path
 
 import pytest
 
+from hpcexp.template import load_template
 from tests.docs.snippets import PROJECT_DIR, Snippet, read_snippets, run_snippet
 
 PAGE = PROJECT_DIR / "docs" / "your-own-script.md"
@@ -43,6 +45,21 @@ def test_the_script_is_launched_plotted_and_reported(place: Path) -> None:
 def test_the_function_is_launched(place: Path) -> None:
     type_commands(place, "fit")
     assert len(list(place.glob("experiments/*_fit/runs/*/metrics.1.bin"))) == 2
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("lightning") is None, reason="Lightning is an optional extra"
+)
+def test_the_lightning_module_is_launched(place: Path) -> None:
+    type_commands(place, "lit")
+    assert len(list(place.glob("experiments/*_lit/runs/*/checkpoints/*/last.ckpt"))) == 2
+
+
+def test_the_template_for_several_processes_is_one(tmp_path: Path) -> None:
+    (text,) = [t for t in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+               if "torchrun" in t]  # fmt: skip
+    (tmp_path / "ranks.yaml").write_text(text)
+    assert load_template(tmp_path / "ranks.yaml").resources.processes_per_node == 4
 
 
 def test_the_script_of_the_page_runs_by_hand(place: Path, tmp_path: Path) -> None:

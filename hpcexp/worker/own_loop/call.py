@@ -7,7 +7,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,33 +15,57 @@ from typing import Any
 from hpcexp.client import VARIABLE, run
 from hpcexp.workloads.own_loop.signature import CONFIG, HANDLE
 
+BUDGET = ("max_epoch", "max_step")
+
 
 def main() -> int:
     """Call the function; whether it has ended or was stopped is told by what it asked."""
     sys.path.insert(0, str(Path.cwd()))
     told = json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8"))
-    module, _, name = told["function"].partition(":")
-    function = getattr(importlib.import_module(module), name)
+    function = load(told["function"])
     function(**choose_arguments(function, told["params"], told))
     if not run.was_told_to_stop:
         run.complete()
     return 0
 
 
+def load(reference: str) -> Any:
+    """What `package.module:name` stands for; imports the module."""
+    module, _, name = reference.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def choose_arguments(
     function: Any, params: Mapping[str, Any], told: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What a function is called with, by the names of its parameters."""
-    budget = {n: told[n] for n in ("max_epoch", "max_step") if told.get(n) is not None}
+    budget = {n: told[n] for n in BUDGET if told.get(n) is not None}
     given = {**budget, **params}
     wanted = inspect.signature(function).parameters
     arguments: dict[str, Any] = {HANDLE: run} if HANDLE in wanted else {}
     if CONFIG in wanted:
         arguments[CONFIG] = _make_config(function, given)
         return arguments
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in wanted.values())
-    named = {n: v for n, v in given.items() if n in wanted or (takes_all and n in params)}
-    return {**arguments, **named}
+    check_names(told["function"], params, [wanted])
+    return {**arguments, **{n: v for n, v in given.items() if n in wanted or n in params}}
+
+
+def check_names(
+    reference: str, params: Mapping[str, Any], wanted: Sequence[Mapping[str, inspect.Parameter]]
+) -> None:
+    """Raise TypeError for a hyperparameter that nobody takes: it would be without effect.
+
+    The template's are checked at launch; a group that was added later may have another.
+    """
+    parameters = {name: p for each in wanted for name, p in each.items()}
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    unknown = [name for name in params if name not in parameters]
+    if unknown:
+        raise TypeError(
+            f"{reference} has no hyperparameter {', '.join(unknown)}; it has: "
+            f"{', '.join(name for name in parameters if name != HANDLE)}"
+        )
 
 
 def _make_config(function: Any, given: Mapping[str, Any]) -> Any:
@@ -51,7 +75,7 @@ def _make_config(function: Any, given: Mapping[str, Any]) -> Any:
     declared = inspect.get_annotations(function, eval_str=True).get(CONFIG)
     if isinstance(declared, type) and dataclasses.is_dataclass(declared):
         known = {field.name for field in dataclasses.fields(declared) if field.init}
-        return declared(**{n: v for n, v in given.items() if n in known})
+        return declared(**{n: v for n, v in given.items() if n in known or n not in BUDGET})
     if declared is dict:
         return dict(given)
     return SimpleNamespace(**given)

@@ -60,6 +60,7 @@ def tell(
     if config_file := getattr(config, "config_file", None):
         given["config_file"] = str(_write_config(run_dir, config_file, config, given))
     told = {
+        **config.list_references(),
         **given,
         "version": 1,
         "params": config.hyperparameters,
@@ -69,7 +70,6 @@ def tell(
         "epoch": sink.status.epoch if attempt > 1 else 0,
         "step": sink.status.step if attempt > 1 else 0,
         "stop_file": str(run_dir.stop_path(attempt).absolute()),
-        config.what: getattr(config, config.what),
     }
     write_json(run_dir.told_path(attempt), told)
     return Told(

@@ -9,6 +9,7 @@ from __future__ import annotations
 OWN_LOOPS: dict[str, str] = {
     "command": "hpcexp.workloads.own_loop.command",
     "function": "hpcexp.workloads.own_loop.function",
+    "lightning": "hpcexp.workloads.own_loop.lightning",
 }
 
 

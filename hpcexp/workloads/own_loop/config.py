@@ -128,6 +128,11 @@ class OwnLoopConfig(Hyperparameters):
         """The program to start and its arguments; `given` is what hpcexp gives to the run."""
         raise NotImplementedError
 
+    def list_references(self) -> dict[str, Any]:
+        """The settings that say what is trained, for those who load it."""
+        base = set(OwnLoopConfig.model_fields)
+        return {n: getattr(self, n) for n in type(self).model_fields if n not in base}
+
     @property
     def num_steps(self) -> int:
         """Steps of the whole run, epochs where only they are known; 0 where neither is."""

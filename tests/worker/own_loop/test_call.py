@@ -11,6 +11,7 @@ import pytest
 
 from hpcexp.store.metrics import read_metrics
 from hpcexp.store.status import RunStatus, State, read_status
+from hpcexp.worker.own_loop.call import choose_arguments
 from tests.worker.conftest import start_worker, train_here
 from tests.worker.own_loop.conftest import make_own_run
 
@@ -74,6 +75,14 @@ def test_parameters_are_given_by_name_and_the_budget_among_them(project: Path) -
 def test_a_config_that_says_nothing_takes_anything(project: Path) -> None:
     status, (row,) = train(project, "with_any", rate=0.125, other="x")
     assert (status.step, row["loss"]) == (7, 0.125)
+
+
+def test_a_name_that_the_function_does_not_take_is_an_error_and_not_ignored() -> None:
+    def train(run: object, lr: float) -> None: ...
+
+    with pytest.raises(TypeError) as caught:
+        choose_arguments(train, {"lr": 1.0, "bad": 2}, {"function": "mine:train"})
+    assert str(caught.value) == "mine:train has no hyperparameter bad; it has: lr"
 
 
 def test_what_it_raises_is_the_cause(project: Path) -> None:

@@ -193,10 +193,15 @@ def test_it_is_asked_to_stop_and_goes_on_from_its_own_checkpoint(
 
 
 def test_a_worker_that_is_killed_takes_the_training_with_it(make_run: MakeRun) -> None:
-    run_dir = make_run("{python} train.py {rate} {max_epoch} {pause}", pause=1.2)
+    run_dir = make_run("sh -c '{python} train.py 0.5 100000 0.05; true'")  # not the first of it
     interrupt_after_two_epochs(run_dir, signal.SIGKILL)
     wait_until(lambda: not list_trainings(run_dir), "the end of the training")
     assert read_status(run_dir).state == State.RUNNING  # it could say nothing
+
+
+def test_a_run_whose_worker_was_killed_goes_on_from_its_own_checkpoint(make_run: MakeRun) -> None:
+    run_dir = make_run(pause=0.7)
+    interrupt_after_two_epochs(run_dir, signal.SIGKILL)
     ask_for(run_dir)
     status = train_here(run_dir)
     assert (status.state, status.attempt) == (State.COMPLETED, 2)

@@ -1,0 +1,1 @@
+"""A PyTorch Lightning module of the user's that is one run."""
