@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from hpcexp.cli.deciding_view import describe_deciding
 from hpcexp.cli.progress import format_duration
-from hpcexp.launch.deciding import deciding_to_json, list_look_runs
 from hpcexp.launch.observe import Observation
 from hpcexp.launch.progress import (
     NEEDS_SOMEBODY,
@@ -20,6 +19,7 @@ from hpcexp.launch.progress import (
     sum_cpu_hours,
     sum_gpu_hours,
 )
+from hpcexp.launch.standings import deciding_to_json, list_look_runs
 from hpcexp.launch.suggest import find_evidence, suggest_command
 from hpcexp.store.deciding import read_deciding
 from hpcexp.store.status import RunStatus, State
