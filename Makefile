@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	>/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help demo test check test-cluster test-browser test-nightly lock bench bench-page bench-smoke clean
+.PHONY: help demo test check test-cluster test-browser test-nightly lock bench peers bench-page bench-smoke clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,14 +44,17 @@ test-browser: $(VENV)/.installed-dev  ## Install Debian's Chromium here (as root
 test-nightly: $(VENV)/.installed-dev  ## Launch every template with its smoke profile (minutes)
 	$(BIN)/python -m pytest -m nightly tests/templates
 
-bench: $(VENV)/.installed-dev  ## Every benchmark of speed; prints tables of ratios
+bench: peers  ## Every benchmark of speed; prints tables of ratios
 	$(BIN)/python benchmarks/all.py
 
-bench-page: $(VENV)/.installed-dev  ## The same, and their tables into docs/results/performance.md
+bench-page: peers  ## The same, and their tables into docs/results/performance.md
 	$(BIN)/python benchmarks/all.py --write docs/results/performance.md
 
 bench-smoke: $(VENV)/.installed-dev  ## Every benchmark at a tiny size
 	$(BIN)/python benchmarks/all.py --smoke
+
+peers: $(VENV)/.installed-dev  ## What benchmarks compare with, where it can be installed
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 
 lock: $(VENV)/.installed-dev  ## Write constraints.txt from what is installed
 	{ echo "# What was tested: written by 'make lock'."; \

@@ -13,11 +13,13 @@ both must agree. Drawing is timed on hpcexp's side only: the peer would use the 
 from __future__ import annotations
 
 import argparse
+import resource
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,17 +71,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="aggregate-") as directory:
         experiment = make_experiment(Path(directory), size)
         print(f"{size.num_runs} runs x {size.num_epochs} epochs: {size.num_rows:,} rows")
-        ours, read_s = time_best(lambda: aggregate(experiment), size.num_repeats)
+        (results, medians), read_s = time_best(lambda: aggregate(experiment), size.num_repeats)
+        drawn = {name: time_best(partial(draw, results, name), 1) for name in FIGURES}
+        peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
         theirs, peer_s = time_best(lambda: aggregate_csv(experiment), min(2, size.num_repeats))
-        results, medians = ours
         np.testing.assert_allclose(medians, theirs, rtol=1e-5)
-        print(f"{'read and summarise':<28}{'seconds':>9}{'ratio':>8}")
-        print(f"{'one CSV per run, pandas':<28}{peer_s:>9.2f}{1.0:>8.1f}")
-        print(f"{'hpcexp.analysis':<28}{read_s:>9.2f}{peer_s / read_s:>8.1f}")
-        print(f"\n{'draw and save':<28}{'seconds':>9}{'files':>8}")
-        for name in FIGURES:
-            num_files, draw_s = time_best(lambda name=name: draw(results, name), 1)  # type: ignore[misc]
-            print(f"{name:<28}{draw_s:>9.2f}{num_files:>8}")
+        print("\n| read and summarise | seconds | times as fast |\n|---|--:|--:|")
+        print(f"| one CSV per run, pandas | {peer_s:.2f} | 1.0 |")
+        print(f"| hpcexp.analysis | {read_s:.2f} | {peer_s / read_s:.1f} |")
+        print("\n| draw and save | seconds | files |\n|---|--:|--:|")
+        for name, (num_files, draw_s) in drawn.items():
+            print(f"| {name} | {draw_s:.2f} | {num_files} |")
+        total_s = read_s + sum(drawn[name][1] for name in ("boxplots", "metric_curves"))
+        print(f"\nread, boxplots and curves: {total_s:.1f} s, {peak_gb:.1f} GB at most")
 
 
 def aggregate(experiment: ExperimentDir) -> tuple[Results, list[float]]:

@@ -14,11 +14,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.harness.configurations import build_workload
 from benchmarks.harness.experiments import make_experiment
 from benchmarks.harness.tables import describe_machine, print_table
-from benchmarks.harness.turns import Turn, take_turns, timed
+from benchmarks.harness.turns import Clock, Turn, take_turns, timed
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import RunStatus, State, write_status
 from hpcexp.store.submissions import make_submission, write_submission
@@ -81,10 +83,10 @@ def explorer(launcher):
 
 
 class Shell:
-    """Types commands in a directory, whose output nobody reads."""
+    """Types commands in a directory, whose output nobody reads, and times them by a clock."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self.directory, self.clock = directory, clock
         path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         self.env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
 
@@ -99,23 +101,25 @@ class Shell:
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stderr}")
 
-    def type(self, *arguments: str) -> Turn:
-        """A command of hpcexp, to be timed."""
-        return timed(lambda: self("-m", "hpcexp", *arguments))
+    def time(self, *arguments: str) -> Turn:
+        """A command of Python, to be timed."""
+        return timed(lambda: self(*arguments), clock=self.clock)
 
 
-def measure_commands(directory: Path, *, num_runs: int, rounds: int) -> None:
+def measure_commands(shell: Shell, *, num_runs: int, rounds: int) -> None:
     """--help, status and a dry run."""
+    directory = shell.directory
     config = build_workload("tiny").config
     for _ in range(NUM_FINISHED):
         finish(make_experiment(directory / "experiments", config=config))
     (directory / "large.yaml").write_text(TEMPLATE.format(rand_inits=num_runs // 10))
-    shell = Shell(directory)
     variants = {
-        "python -c pass": timed(lambda: shell("-c", "pass")),
-        "hpcexp --help": shell.type("--help"),
-        f"hpcexp status, {NUM_FINISHED} finished experiments": shell.type("status"),
-        f"dry run of {num_runs:,} runs": shell.type("launch", "large.yaml", "--local", "--dry-run"),
+        "python -c pass": shell.time("-c", "pass"),
+        "hpcexp --help": shell.time("-m", "hpcexp", "--help"),
+        f"hpcexp status, {NUM_FINISHED} finished experiments": shell.time("-m", "hpcexp", "status"),
+        f"dry run of {num_runs:,} runs": shell.time(
+            "-m", "hpcexp", "launch", "large.yaml", "--local", "--dry-run"
+        ),
     }
     show("command", variants, rounds=rounds)
 
@@ -127,20 +131,22 @@ def finish(experiment: ExperimentDir) -> None:
         write_status(experiment.run(path.name), status)
 
 
-def measure_peers(directory: Path, *, num_runs: int, rounds: int) -> None:
+def measure_peers(shell: Shell, *, num_runs: int, rounds: int) -> None:
     """Dry runs of the same number of runs."""
-    shell, rand_inits = Shell(directory), num_runs // 10
+    directory, rand_inits = shell.directory, num_runs // 10
     (directory / "peer.yaml").write_text(TEMPLATE.format(rand_inits=rand_inits))
-    variants = {"hpcexp, dry run": shell.type("launch", "peer.yaml", "--local", "--dry-run")}
+    variants = {
+        "hpcexp, dry run": shell.time("-m", "hpcexp", "launch", "peer.yaml", "--local", "--dry-run")
+    }
     if is_installed("dora"):
         make_dora(directory, rand_inits)
         grid = ("-m", "dora", "-P", "pkg", "grid", "scale", "--dry_run", "--no_monitoring")
-        variants["Dora, dry run"] = timed(lambda: shell(*grid))
+        variants["Dora, dry run"] = shell.time(*grid)
     if is_installed("hydra"):
         (directory / "app.py").write_text(HYDRA_APP)
         (directory / "config.yaml").write_text(HYDRA_CONFIG)
         sweep = ("lr=range(1,11)", f"seed=range({rand_inits})")
-        variants["Hydra, multirun of nothing"] = timed(lambda: shell("app.py", "-m", *sweep))
+        variants["Hydra, multirun of nothing"] = shell.time("app.py", "-m", *sweep)
     if len(variants) == 1:
         print("\nDora and Hydra: not installed (pip install dora-search hydra-core)")
         return
@@ -161,19 +167,18 @@ def make_dora(directory: Path, rand_inits: int) -> None:
     (grids / "scale.py").write_text(DORA_GRID.format(rand_inits=rand_inits))
 
 
-def measure_workers(directory: Path, *, name: str, num_bundled: int, rounds: int) -> None:
+def measure_workers(shell: Shell, *, name: str, num_bundled: int, rounds: int) -> None:
     """From the start of a worker to the end of runs of one step."""
-    shell = Shell(directory)
 
     def work(num_runs: int) -> Turn:
         def take_turn() -> float:
-            target = prepare_bundle(directory, name, num_runs)
-            return timed(lambda: shell("-m", "hpcexp.worker", *target))()
+            target = prepare_bundle(shell.directory, name, num_runs)
+            return shell.time("-m", "hpcexp.worker", *target)()
 
         return take_turn
 
     variants = {
-        "python -c 'import torch'": timed(lambda: shell("-c", "import torch")),
+        "python -c 'import torch'": shell.time("-c", "import torch"),
         "worker, a run of one step": work(1),
         f"worker, {num_bundled} such runs in its bundle": work(num_bundled),
     }
@@ -188,6 +193,12 @@ def prepare_bundle(directory: Path, name: str, num_runs: int) -> tuple[str, str,
     submission = make_submission(experiment, number=0, executor="local", bundles=[names])
     write_submission(experiment, submission)
     return str(experiment.path), submission.id, "0"
+
+
+def read_children_clock() -> float:
+    """Processor seconds of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def show(what: str, variants: Mapping[str, Turn], *, rounds: int) -> None:
@@ -209,20 +220,26 @@ def main() -> None:
     parser.add_argument("--num-runs", type=int, default=10_000, help="of the dry run")
     parser.add_argument("--peer-runs", type=int, default=200, help="of the peers' dry runs")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cpu-time", action="store_true", help="processor time: a busy machine")
     parser.add_argument("--smoke", action="store_true", help="a tiny size, to see that it runs")
     given = parser.parse_args()
-    print(describe_machine())
+    print(describe_machine() + (", processor time" if given.cpu_time else ""))
+    clock = read_children_clock if given.cpu_time else time.perf_counter
     if given.smoke:
         given.num_runs, given.rounds = 20, 1
     rounds = given.rounds
     with tempfile.TemporaryDirectory() as directory:
-        measure_commands(Path(directory), num_runs=given.num_runs, rounds=rounds)
+        measure_commands(Shell(Path(directory), clock), num_runs=given.num_runs, rounds=rounds)
     if not given.smoke:
         with tempfile.TemporaryDirectory() as directory:
-            measure_peers(Path(directory), num_runs=given.peer_runs, rounds=min(rounds, 2))
+            measure_peers(
+                Shell(Path(directory), clock), num_runs=given.peer_runs, rounds=min(rounds, 2)
+            )
     name, num_bundled = ("tiny", 2) if given.smoke else ("quickstart", NUM_BUNDLED)
     with tempfile.TemporaryDirectory() as directory:
-        measure_workers(Path(directory), name=name, num_bundled=num_bundled, rounds=rounds)
+        measure_workers(
+            Shell(Path(directory), clock), name=name, num_bundled=num_bundled, rounds=rounds
+        )
 
 
 if __name__ == "__main__":

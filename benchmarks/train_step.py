@@ -10,6 +10,7 @@ directory, with records, checks, a heartbeat and checkpoints, takes beyond the b
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import logging
 import os
@@ -20,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ from torch import Tensor
 
 from benchmarks.harness.configurations import CONFIGURATIONS, build_workload, make_inputs
 from benchmarks.harness.tables import describe_machine, print_table
-from benchmarks.harness.turns import Turn, compare, synchronise, take_turns, timed
+from benchmarks.harness.turns import Clock, Turn, compare, synchronise, take_turns, timed
 from hpcexp.train.fit import FitOptions, FitResult, Training
 from hpcexp.train.precision import cpu_has_bf16
 from hpcexp.train.seeding import RandomStreams
@@ -125,16 +127,17 @@ def make_worker(name: str, stack: ExitStack, *, checkpoint_every_s: float) -> St
     return Stepper(training)
 
 
-def make_lightning(name: str, *, num_steps: int) -> Turn | None:
+def make_lightning(name: str, *, num_steps: int, clock: Clock) -> Turn | None:
     """The same model in a LightningModule, without logging and checkpoints; None without it."""
     package = next((n for n in ("lightning", "pytorch_lightning") if _is_installed(n)), None)
     if package is None:
         return None
     warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     lightning: Any = importlib.import_module(
         "lightning.pytorch" if package == "lightning" else package
     )
+    for logger in ("lightning", "lightning.pytorch", "pytorch_lightning"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
     workload = build_workload(name)
     with STREAMS.initialising():
         model = workload.build_model()
@@ -148,7 +151,8 @@ def make_lightning(name: str, *, num_steps: int) -> Turn | None:
             self.first = self.last = 0.0
 
         def training_step(self, batch: list[Tensor], index: int) -> Tensor:
-            self.last = _read_clock()
+            synchronise()
+            self.last = clock()
             self.first = self.first if index else self.last
             losses = self.model({"images": batch[0]}, inputs.noise, inputs.values)
             total: Tensor = (losses * inputs.values["loss_weights"]).sum()
@@ -188,30 +192,26 @@ def _is_installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def _read_clock() -> float:
-    synchronise()
-    return time.perf_counter()
-
-
-def measure(name: str, *, rounds: int, times: int) -> None:
+def measure(name: str, *, rounds: int, times: int, clock: Clock = time.perf_counter) -> None:
     """The table of one configuration."""
+    timed_in_turns = partial(timed, times=times, clock=clock)
     with ExitStack() as stack:
         variants: dict[str, Turn] = {
-            PLAIN: timed(make_plain(name), times=times),
-            BARE: timed(make_bare(name), times=times),
-            MEMORY: timed(make_fit(name), times=times),
+            PLAIN: timed_in_turns(make_plain(name)),
+            BARE: timed_in_turns(make_bare(name)),
+            MEMORY: timed_in_turns(make_fit(name)),
         }
         try:
             worker = make_worker(name, stack, checkpoint_every_s=CHECKPOINT_EVERY_S)
             saving = make_worker(name, stack, checkpoint_every_s=0.0)
-            variants |= {DIRECTORY: timed(worker, times=times), SAVING: timed(saving)}
+            variants |= {DIRECTORY: timed_in_turns(worker), SAVING: timed(saving, clock=clock)}
         except ModuleNotFoundError as error:
             print(f"\nruns in directories: not measured ({error})")
-        if (lightning := make_lightning(name, num_steps=times)) is not None:
+        if (lightning := make_lightning(name, num_steps=times, clock=clock)) is not None:
             variants["Lightning, no logging"] = lightning
         for precision in choose_precisions(name):
-            variants[f"fit, in memory, {precision}"] = timed(
-                make_fit(name, precision=precision), times=times
+            variants[f"fit, in memory, {precision}"] = timed_in_turns(
+                make_fit(name, precision=precision)
             )
         seconds = take_turns(variants, rounds=rounds)
     rows = [
@@ -253,17 +253,22 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=CONFIGURATIONS, default=list(CONFIGURATIONS))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, help="turns of each variant")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="processor time, on a busy machine; one thread"
+    )
     parser.add_argument("--smoke", action="store_true", help="a tiny size, to see that it runs")
     given = parser.parse_args()
-    torch.set_num_threads(1 if given.smoke else given.threads)
+    torch.set_num_threads(1 if given.smoke or given.cpu_time else given.threads)
     logging.getLogger("hpcexp").setLevel(logging.ERROR)
-    print(describe_machine())
+    print(describe_machine() + (", processor time" if given.cpu_time else ""))
+    clock = time.process_time if given.cpu_time else time.perf_counter
     if given.smoke:
         measure("tiny", rounds=1, times=1)
         return
     for name in given.only:
         quick = name == "quickstart" or DEVICE.type == "cuda"
-        measure(name, rounds=given.rounds or (30 if quick else 7), times=16 if quick else 1)
+        rounds, times = (30, 16) if quick else (7, 1)
+        measure(name, rounds=given.rounds or rounds, times=times, clock=clock)
     if not (DEVICE.type == "cuda" or cpu_has_bf16()):
         print("\nbf16: this CPU has neither AVX512_BF16 nor AMX, and imitates it")
     if not (_is_installed("lightning") or _is_installed("pytorch_lightning")):

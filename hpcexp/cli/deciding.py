@@ -22,7 +22,7 @@ from hpcexp.cli.options import print_json
 from hpcexp.cli.outcome import FAILED_EXIT_CODE, INTERRUPTED_EXIT_CODE
 from hpcexp.cli.training import hand_runs, report
 from hpcexp.errors import HpcexpError
-from hpcexp.launch.deciding import spell_looks
+from hpcexp.launch.standings import spell_looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,7 +153,8 @@ def _make_chooser(experiment: ExperimentDir, step: Step) -> Callable[[], list[st
 
 
 def _report_state(experiment: ExperimentDir, step: Step, runs: list[str], *, as_json: bool) -> None:
-    from hpcexp.launch.deciding import deciding_to_json, require_deciding
+    from hpcexp.launch.deciding import require_deciding
+    from hpcexp.launch.standings import deciding_to_json
 
     deciding = require_deciding(experiment)  # with the job that was submitted meanwhile
     if as_json:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hpcexp.launch.deciding import count_standings, spell_looks
+from hpcexp.launch.standings import count_standings, spell_looks
 from hpcexp.store.deciding import Deciding, DecidingPlan, Look, PairStanding, Standing
 from hpcexp.store.status import FINISHED, RunStatus, State
 

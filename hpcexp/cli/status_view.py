@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from hpcexp.cli.deciding_view import describe_deciding
 from hpcexp.cli.progress import format_duration
 from hpcexp.errors import HpcexpError
-from hpcexp.launch.deciding import deciding_to_json, list_look_runs
 from hpcexp.launch.observe import Observation
 from hpcexp.launch.progress import (
     NEEDS_SOMEBODY,
@@ -21,6 +20,7 @@ from hpcexp.launch.progress import (
     sum_cpu_hours,
     sum_gpu_hours,
 )
+from hpcexp.launch.standings import deciding_to_json, list_look_runs
 from hpcexp.launch.suggest import find_evidence, suggest_command
 from hpcexp.launch.tracking import describe_tracking
 from hpcexp.store.deciding import read_deciding

@@ -11,18 +11,17 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from hpcexp.errors import UsageError
 from hpcexp.launch.extend import Request, apply_change, plan_change
 from hpcexp.launch.observe import observe
 from hpcexp.launch.selection import select_runs
+from hpcexp.launch.standings import list_look_runs, spell_looks
 from hpcexp.launch.submit import settle_all, submitting
 from hpcexp.store.deciding import (
     Deciding,
     DecidingPlan,
     Look,
-    Standing,
     read_deciding,
     write_deciding,
 )
@@ -67,11 +66,6 @@ def check_deciding(experiment: ExperimentDir, plan: DecidingPlan) -> None:
             f"initialisations per group: hpcexp resume {experiment.name} goes on"
         )
     plan_change(experiment, Request(rand_inits=plan.looks[-1], only=plan.groups))
-
-
-def spell_looks(looks: Sequence[int]) -> str:
-    """`6, 13, 29 and 64`."""
-    return " and ".join([", ".join(map(str, looks[:-1])), str(looks[-1])])
 
 
 def begin_deciding(experiment: ExperimentDir, plan: DecidingPlan) -> None:
@@ -149,17 +143,6 @@ def find_waiting(experiment: ExperimentDir, plan: Plan, deciding: Deciding) -> d
     return waiting
 
 
-def list_look_runs(plan: Plan, deciding: Deciding) -> list[str]:
-    """The runs that the next look is at: the first initialisations of the groups still open."""
-    members = plan.list_members()
-    return [
-        run.name
-        for group in deciding.open_groups
-        for run in sorted(members[group], key=lambda run: run.rand_init)[: deciding.next_rand_inits]
-        if run.name not in deciding.left_out
-    ]
-
-
 def leave_out(
     experiment: ExperimentDir, names: Sequence[str], *, lacking: Sequence[str] = ()
 ) -> tuple[str, ...]:
@@ -194,29 +177,3 @@ def _lacks_runs(plan: Plan, deciding: Deciding) -> bool:
     members = plan.list_members()
     needed = deciding.next_rand_inits
     return any(len(members[group]) < needed for group in deciding.open_groups)
-
-
-def deciding_to_json(
-    deciding: Deciding, waiting: Mapping[str, RunStatus] | None = None
-) -> dict[str, Any]:
-    """All of it for scripts; `waiting` are the runs that the next look waits for."""
-    return {
-        **dataclasses.asdict(deciding.plan),
-        "is_over": deciding.is_over,
-        "looks_taken": [dataclasses.asdict(look) for look in deciding.looks],
-        "next_look": None if deciding.is_over else len(deciding.looks) + 1,
-        "next_rand_inits": None if deciding.is_over else deciding.next_rand_inits,
-        "open_pairs": () if deciding.is_over else deciding.open_pairs,
-        "left_out": dict(deciding.left_out),
-        "waiting_for": {name: str(s.state) for name, s in (waiting or {}).items()},
-        "job": None if deciding.job is None else dataclasses.asdict(deciding.job),
-    }
-
-
-def count_standings(deciding: Deciding) -> dict[Standing, int]:
-    """Pairs by where they stand; those without a look are open."""
-    standings = deciding.standings
-    counts = dict.fromkeys(Standing, 0)
-    for pair in deciding.plan.pairs:
-        counts[standings[pair].standing if pair in standings else Standing.OPEN] += 1
-    return {standing: count for standing, count in counts.items() if count}

@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.submissions import Submission
-from hpcexp.template import Resources
+
+if TYPE_CHECKING:
+    from hpcexp.template import Resources
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from hpcexp.train.best import BestParameters, name_evaluated
 from hpcexp.train.continuation import BEFORE_END, undo_end
 from hpcexp.train.control import Controller
 from hpcexp.train.forensics_record import FailedStep, look_into
-from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, make_block
+from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, make_block, place_samples
 from hpcexp.train.precision import check_precision, computing_in
 from hpcexp.train.recorder import Divergence, EpochRecorder
 from hpcexp.train.recovery import Recovery
@@ -122,7 +122,9 @@ class Training:
             model, self.config.optimizer, self.strategy, self.config.precision
         )
         self.evaluated_model = copy.deepcopy(model).eval()
-        self.data = {split: self._move(data) for split, data in workload.load_data().items()}
+        loaded = workload.load_data()
+        train = place_samples(loaded.pop("train"), device=options.device, dtype=dtype)
+        self.data = {"train": train, **{split: self._move(data) for split, data in loaded.items()}}
         self.state: TrainState = self.step_function.init_state(streams)
         self.step = 0
         self.asked_to_end = ""

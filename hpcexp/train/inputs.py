@@ -1,4 +1,4 @@
-"""Blocks of step inputs: everything that the next 64 steps read, made at once.
+"""Blocks of step inputs, everything that the next 64 steps read, and where samples are kept.
 
 Making and moving a block at a time keeps the device busy: one transfer for 64 steps
 instead of several for each. The block length is part of the definition of the random
@@ -19,6 +19,8 @@ from hpcexp.train.step import StepInputs
 from hpcexp.train.workload import OrdersRows, ScheduleValues, Workload
 
 STEPS_PER_BLOCK = 64
+SHARE_FOR_DATA = 0.5
+"""Samples live on a GPU where they take at most this part of its free memory."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,43 @@ class InputBlock:
         """Inputs of the step at `offset` in the block, of other samples where `indices` are."""
         if indices is None:
             indices = self.indices[offset]
-        rows = {k: v.index_select(0, indices.flatten()) for k, v in data.items()}
         return StepInputs(
-            batch={k: v.view(*indices.shape, *v.shape[1:]) for k, v in rows.items()},
+            batch=take_rows(data, indices),
             noise={k: v[offset] for k, v in self.noise.items()},
             values={k: v[offset] for k, v in self.values.items()},
         )
+
+
+def place_samples(
+    samples: Mapping[str, Tensor], *, device: torch.device, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    """Training samples where steps take them from: on the device, or in the host's memory.
+
+    The latter where a GPU has too little room. Floating-point samples are of `dtype`.
+    """
+    cast = {k: v.to(dtype) if v.is_floating_point() else v for k, v in samples.items()}
+    if device.type == "cuda":
+        num_bytes = sum(tensor.nbytes for tensor in cast.values())
+        if num_bytes > SHARE_FOR_DATA * torch.cuda.mem_get_info(device)[0]:
+            return cast
+    return {name: tensor.to(device) for name, tensor in cast.items()}
+
+
+def take_rows(samples: Mapping[str, Tensor], indices: Tensor) -> dict[str, Tensor]:
+    """Samples at indices of any shape, on the device of the indices."""
+    rows = {}
+    for name, tensor in samples.items():
+        taken = tensor.index_select(0, indices.flatten().to(tensor.device))
+        shaped = taken.view(*indices.shape, *tensor.shape[1:])
+        rows[name] = shaped if taken.device == indices.device else _send(shaped, indices.device)
+    return rows
+
+
+def _send(tensor: Tensor, device: torch.device) -> Tensor:
+    """To a device, without waiting for it: a GPU fetches pinned memory itself."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def make_block(
@@ -62,7 +95,7 @@ def make_block(
     shown = (*(name for name in workload.schedule(steps[0]) if name != "lr"), "lr")
 
     def move(tensor: Tensor) -> Tensor:
-        return tensor.to(device, dtype if tensor.is_floating_point() else None)
+        return _send(tensor.to(dtype) if tensor.is_floating_point() else tensor, device)
 
     return InputBlock(
         indices=move(draw_order(workload, streams, steps)),

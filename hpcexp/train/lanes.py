@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from hpcexp.train.fit import FitResult, Training
-from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock
+from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, take_rows
 from hpcexp.train.lane_evaluation import evaluate_together
 from hpcexp.train.step import StepInputs, TrainState
 from hpcexp.train.strategy import Strategy, Tensors
@@ -243,12 +243,9 @@ class Program:
             values["lr"] = values["lr"] * values["lr"].new_tensor(factors)
         if self.function.strategy is not None:
             indices = self._choose_samples(self.function.strategy, indices, values)
-        rows = indices + self.first_L.view(-1, *[1] * (indices.dim() - 1))
-        batch = {
-            name: tensor.index_select(0, rows.flatten()).view(*rows.shape, *tensor.shape[1:])
-            for name, tensor in self.samples.items()
-        }
-        return StepInputs(batch, noise, values)
+        first_L = self.first_L.to(indices.device)
+        rows = indices + first_L.view(-1, *[1] * (indices.dim() - 1))
+        return StepInputs(take_rows(self.samples, rows), noise, values)
 
     def _choose_samples(
         self, strategy: Strategy, indices_LB: Tensor, values: Mapping[str, Tensor]

@@ -65,3 +65,9 @@ def test_a_dry_run_for_slurm_loads_neither_torch_nor_pandas_nor_matplotlib(
 
 def test_the_probe_sees_a_heavy_library_that_is_loaded(hpcexp: CommandLine) -> None:
     assert "numpy" in find_heavy(hpcexp, "--help", extra="import numpy")
+
+
+def test_status_does_not_load_what_reads_templates(hpcexp: CommandLine) -> None:
+    """It is typed most often of all."""
+    extra = 'assert "pydantic" not in sys.modules and "hpcexp.template" not in sys.modules'
+    assert find_heavy(hpcexp, "status", extra=extra) == []

@@ -19,10 +19,10 @@ from hpcexp.launch.deciding import (
     Step,
     advance,
     begin_deciding,
-    deciding_to_json,
     leave_out,
 )
 from hpcexp.launch.extend import Request, extend
+from hpcexp.launch.standings import deciding_to_json
 from hpcexp.store.deciding import Deciding, Standing, read_deciding, write_deciding
 from hpcexp.store.experiment import PlannedRun, read_plan
 from hpcexp.store.files import read_json, write_json

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
-from hpcexp.train.inputs import complete_values, make_block
+from hpcexp.train.inputs import complete_values, make_block, place_samples, take_rows
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.workloads.sps.workload import SpsWorkload
 from tests.train.conftest import MakeWorkload
@@ -48,3 +49,30 @@ def test_a_workload_may_take_several_rows_for_each_sample(make_workload: MakeWor
     batch = block.select(1, data).batch  # step 65
     assert batch["x"].tolist() == [[20, 30], [20, 30]]
     assert batch["image"].shape == (2, 2, 3, 5)
+
+
+def test_rows_are_taken_in_the_shape_of_their_indices() -> None:
+    samples = {"x": torch.arange(5) * 10, "image": torch.arange(10).reshape(5, 2)}
+    rows = take_rows(samples, torch.tensor([[4, 0], [1, 1]]))
+    assert rows["x"].tolist() == [[40, 0], [10, 10]]
+    assert rows["image"].tolist() == [[[8, 9], [0, 1]], [[2, 3], [2, 3]]]
+
+
+def test_samples_that_a_gpu_has_no_room_for_stay_with_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They would fill more than half of its free memory."""
+    samples = {
+        "x": torch.zeros(100, dtype=torch.float64),
+        "label": torch.zeros(10, dtype=torch.uint8),
+    }
+    num_bytes = 100 * 4 + 10
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * num_bytes - 1, 10**9))
+    placed = place_samples(samples, device=torch.device("cuda"), dtype=torch.float32)
+    assert {tensor.device.type for tensor in placed.values()} == {"cpu"}
+    assert [tensor.dtype for tensor in placed.values()] == [torch.float32, torch.uint8]
+
+
+def test_samples_that_fit_live_on_the_device() -> None:
+    placed = place_samples({"x": torch.zeros(3)}, device=torch.device("meta"), dtype=torch.float32)
+    assert placed["x"].device.type == "meta"
