@@ -130,7 +130,7 @@ def tabulate_forgetting(metrics: pd.DataFrame) -> pd.DataFrame:
     for _, run in metrics.groupby("run", observed=True):
         trained = run[run["split"] == "train"].set_index("epoch")[shares].dropna(how="all")
         validated = run[run["split"] == "validate"].set_index("epoch")
-        if trained.empty:
+        if trained.empty or not _is_in_turn(trained):
             continue
         phase = trained.set_axis([c.removeprefix(ROWS) for c in shares], axis=1).idxmax(axis=1)
         last = phase[phase != phase.shift(-1)]
@@ -142,6 +142,15 @@ def tabulate_forgetting(metrics: pd.DataFrame) -> pd.DataFrame:
     if not matrices:
         raise UsageError("no run was trained one task at a time; train with order: one_at_a_time")
     return pd.concat(matrices).groupby(level=0, sort=False).median()
+
+
+def _is_in_turn(rows: pd.DataFrame) -> bool:
+    """Whether tasks came one after the other, by the rows of each (columns) in each epoch.
+
+    An epoch may hold the end of one phase and the beginning of the next; the last holds one task.
+    """
+    num_trained = (rows > 0).sum(axis=1)
+    return bool((num_trained <= 2).all() and num_trained.iloc[-1] == 1)
 
 
 def tabulate_forgetting_by_group(results: Results) -> dict[str, pd.DataFrame]:

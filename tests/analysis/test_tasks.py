@@ -86,6 +86,17 @@ def test_other_workloads_are_refused() -> None:
         list_tasks(["loss", "linear_projection_mse"])
 
 
+def test_tasks_that_share_batches_unequally_are_not_in_turn() -> None:
+    rows = [
+        {"run": "r", "epoch": epoch, "split": split, "error.a": 1.0, "error.b": 1.0,
+         "rows.a": 6.0 if epoch == 1 else 2.0, "rows.b": 2.0 if epoch == 1 else 6.0}
+        for epoch in (1, 2)
+        for split in ("train", "validate")
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match="order: one_at_a_time"):
+        tabulate_forgetting(pd.DataFrame(rows))
+
+
 # From an experiment on disk
 
 

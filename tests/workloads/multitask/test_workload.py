@@ -4,16 +4,17 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hpcexp.train.fit import fit
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import MemorySink, Row
-from hpcexp.workloads.multitask.workload import build
+from hpcexp.workloads.multitask.model import Hca, Head
+from hpcexp.workloads.multitask.workload import MultitaskWorkload, build
 from tests.workloads.multitask.conftest import MakeWorkload, make_config
 
 STREAMS = RandomStreams(0, 0)
@@ -118,6 +119,26 @@ def test_losses_keep_no_graph_and_the_best_is_a_copy(make_workload: MakeWorkload
     storage = {t.data_ptr() for t in checkpoint["state"]["parameters"].values()}
     if best["step"] < checkpoint["step"]:
         assert storage.isdisjoint(t.data_ptr() for t in best["parameters"].values())
+
+
+class Overflows(MultitaskWorkload):
+    """Its head for xor computes infinity minus infinity."""
+
+    def build_model(self) -> Hca:
+        model = super().build_model()
+        head = cast(Head, model.heads["xor"])
+        first = cast(nn.Linear, head.hidden[0])
+        with torch.no_grad():
+            first.weight.fill_(1e38)
+            first.bias.fill_(3e38)
+        return model
+
+
+def test_a_run_that_is_not_finite_ends_with_the_module_and_the_step() -> None:
+    result = fit(Overflows(make_config()), streams=STREAMS, sink=MemorySink())
+    assert result.outcome == "diverged"
+    assert "loss xor became NaN at step 0" in result.reason
+    assert "first in the output of heads.xor" in result.reason
 
 
 def test_training_sees_the_labels_of_each_source_alone(make_workload: MakeWorkload) -> None:
