@@ -19,8 +19,6 @@ from hpcexp.cli.options import (
 from hpcexp.cli.training import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hpcexp.store.layout import ExperimentDir
 
 
@@ -86,9 +84,8 @@ def launch(
       hpcexp launch templates/xj_batch_size.yaml --only batch_size=16 --profile smoke --inline
     """
     from hpcexp.errors import UsageError
-    from hpcexp.launch.code import list_warnings
-    from hpcexp.launch.executors import EXECUTORS
-    from hpcexp.launch.prepare import check_groups, prepare
+    from hpcexp.launch.prepare import check_groups
+    from hpcexp.launch.start import choose_all, start_launch
     from hpcexp.template import load_template
 
     executor = pick_executor(slurm=slurm, local=local, inline=inline)
@@ -119,12 +116,18 @@ def launch(
             as_json=as_json,
         )
         return
-    EXECUTORS[executor].check(directory)
-    experiment = prepare(template, experiments_dir=directory, only=only)
+    started = start_launch(template, experiments_dir=directory, only=only, executor=executor)
     with suppress(OSError):  # a terminal that nobody can read, such as a log on a full disk
-        for warning in list_warnings(experiment):
+        for warning in started.warnings:
             click.echo(f"! {warning}", err=True)
-    train(experiment, _choose_all(experiment), executor=executor, jobs=jobs, as_json=as_json)
+    train(
+        started.experiment,
+        choose_all(started.experiment),
+        executor=executor,
+        jobs=jobs,
+        as_json=as_json,
+        details={"existing": started.existing.to_json() if started.existing else None},
+    )
 
 
 def _continue(experiment: ExperimentDir, *, executor: str, jobs: int | None, as_json: bool) -> None:
@@ -132,9 +135,3 @@ def _continue(experiment: ExperimentDir, *, executor: str, jobs: int | None, as_
 
     choose = make_chooser(experiment, Choice())
     train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json)
-
-
-def _choose_all(experiment: ExperimentDir) -> Callable[[], list[str]]:
-    from hpcexp.store.experiment import read_plan
-
-    return lambda: [run.name for run in read_plan(experiment).runs]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 import os
 import re
@@ -62,7 +63,8 @@ class Plan:
     as the workload declared it at launch: a later change of mind must not judge old
     experiments anew. `is_imported`: the runs were trained elsewhere, and nothing here trains them.
     `grid`, `zips`, `named` groups and `derive` are the template's, for those who add groups. What
-    `extensions` added is part of all the other fields.
+    `extensions` added is part of all the other fields. `config_hashes` tell, by group, whether
+    two configurations are equal.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Plan:
     derive: Mapping[str, str] = field(default_factory=dict)
     extensions: tuple[Extension, ...] = ()
     is_imported: bool = False
+    config_hashes: Mapping[str, str] = field(default_factory=dict)
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     def list_members(self) -> dict[str, list[PlannedRun]]:
@@ -175,7 +178,15 @@ def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     """Write or replace the plan; configurations have their place in the runs."""
     values = dataclasses.asdict(plan)
     del values["configs"]
+    hashes = {name: hash_config(plan.workload, c) for name, c in plan.configs.items()}
+    values["config_hashes"] = {**plan.config_hashes, **hashes}
     write_json(experiment.plan_path, values)
+
+
+def hash_config(workload: str, config: Mapping[str, Any]) -> str:
+    """Equal for equal configurations of a workload, in whatever order they are written."""
+    text = json.dumps([workload, config], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
 
 
 def _write_sources(experiment: ExperimentDir, sources: Sequence[tuple[Path, str]]) -> None:
