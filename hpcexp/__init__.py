@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpcexp.analysis.frames import Results, load
+    from hpcexp.api import Experiment, dry_run, launch, list_experiments
+    from hpcexp.errors import HpcexpError
 
 __version__ = "0.1.0.dev0"
-__all__ = ["Results", "load"]
+
+# What needs pandas or a workload is imported when it is used: `hpcexp --help` must not pay for it.
+_PLACES = {
+    "Results": "hpcexp.analysis.frames",
+    "load": "hpcexp.analysis.frames",
+    "Experiment": "hpcexp.api",
+    "dry_run": "hpcexp.api",
+    "list_experiments": "hpcexp.api",
+    "HpcexpError": "hpcexp.errors",
+}
+__all__ = [
+    "Experiment", "HpcexpError", "Results", "dry_run", "launch", "list_experiments", "load",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    # `hpcexp.load` needs pandas; `hpcexp --help` must not pay for it.
-    if name in __all__:
-        from hpcexp.analysis import frames
-
-        return getattr(frames, name)
+    if name == "launch":  # a package that can be called: see there
+        return import_module("hpcexp.launch")
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module 'hpcexp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

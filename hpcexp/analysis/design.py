@@ -49,6 +49,10 @@ class Caveat:
     message: str
     by_group: Mapping[str, str] = field(default_factory=dict)
 
+    def to_json(self) -> dict[str, str]:
+        """Its kind and its message."""
+        return {"kind": self.kind, "message": self.message}
+
     def concerns(self, first: str, second: str) -> bool:
         """Whether it stands between a difference of these groups and its cause."""
         return self.by_group.get(first) != self.by_group.get(second)

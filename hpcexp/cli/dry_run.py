@@ -12,13 +12,17 @@ from hpcexp.cli.options import make_console, print_json
 from hpcexp.cli.packing_view import describe_auto
 from hpcexp.grid import GROUP
 from hpcexp.launch.code import describe_plan, plan_code
-from hpcexp.launch.executor import DetachedExecutor, LaunchOptions, spell_count
+from hpcexp.launch.dry_run import (
+    launch_to_json,
+    make_planned_bundles,
+    write_planned_script,
+)
+from hpcexp.launch.executor import LaunchOptions, spell_count
 from hpcexp.launch.executors import EXECUTORS
-from hpcexp.launch.plan import bundle_runs, find_planned_keys, make_plan
+from hpcexp.launch.existing import find_existing
+from hpcexp.launch.plan import make_plan
 from hpcexp.store.experiment import Plan
 from hpcexp.store.layout import TIMESTAMP, ExperimentDir
-from hpcexp.store.snapshot import SnapshotPlan
-from hpcexp.store.submissions import make_submission
 from hpcexp.template import Template
 from hpcexp.workloads import load_config_class
 
@@ -38,10 +42,14 @@ def print_dry_run(
     plan = make_plan(template, only=only, experiments_dir=experiments_dir)
     name = f"{datetime.now().strftime(TIMESTAMP)}_{plan.name}"
     experiment = ExperimentDir(experiments_dir / name)
-    script = _write_script(experiment, plan, template, executor)
+    script = write_planned_script(experiment, plan, template, executor)
     code = plan_code(experiments_dir)
+    existing = find_existing(plan, experiments_dir)
     if as_json:
-        print_json(_to_json(experiment, plan, template, executor, script, code))
+        caveats = [caveat.to_json() for caveat in foresee(plan)]
+        print_json(
+            launch_to_json(experiment, plan, template, executor, script, code, existing, caveats)
+        )
         return
     console = make_console()
     _print_groups(console, plan, derived=list(template.derive))
@@ -49,15 +57,17 @@ def print_dry_run(
     console.print(f"with code     {describe_plan(code)}", markup=False)
     for caveat in foresee(plan):
         console.print(f"[yellow]![/] {_escape(caveat.message)}")
+    if existing is not None:
+        console.print(f"[yellow]![/] {_escape(existing.describe())}")
     if code.problem:
         console.print(f"[yellow]![/] {_escape(code.problem)}")
     options = LaunchOptions(num_jobs=num_jobs)
     described = EXECUTORS[executor].describe(
-        _make_bundles(plan, template, executor), template.resources, options
+        make_planned_bundles(plan, template, executor), template.resources, options
     )
     console.print(described, markup=False)
     if template.resources.packing == "auto":
-        bundles = _make_bundles(plan, template, executor)
+        bundles = make_planned_bundles(plan, template, executor)
         for line in describe_auto(plan, bundles, template.resources):
             console.print(line, markup=False)
     if script is not None:
@@ -65,58 +75,6 @@ def print_dry_run(
         # Not through rich, which would fold long lines: this text must be exact.
         console.file.write(f"\n{script}\n")
     console.print("nothing was created" if script else "\nnothing was created")
-
-
-def _make_bundles(plan: Plan, template: Template, executor: str) -> list[list[str]]:
-    """As launch would, on a cluster without limits of its own."""
-    names, resources = [run.name for run in plan.runs], template.resources
-    is_detached = isinstance(EXECUTORS[executor], DetachedExecutor)
-    num_jobs = resources.max_jobs if is_detached else None
-    return bundle_runs(names, resources, key_of=find_planned_keys(plan), num_jobs=num_jobs)
-
-
-def _write_script(
-    experiment: ExperimentDir, plan: Plan, template: Template, executor: str
-) -> str | None:
-    bundles = _make_bundles(plan, template, executor)
-    submission = make_submission(experiment, number=1, executor=executor, bundles=bundles)
-    return EXECUTORS[executor].write_script(experiment, submission, template.resources)
-
-
-def _to_json(
-    experiment: ExperimentDir,
-    plan: Plan,
-    template: Template,
-    executor: str,
-    script: str | None,
-    code: SnapshotPlan,
-) -> dict[str, Any]:
-    return {
-        "experiment": str(experiment.path),
-        "workload": plan.workload,
-        "executor": executor,
-        "groups": [
-            {"name": g.name, "values": g.values, "num_steps": count_steps(plan, g.name)}
-            for g in plan.groups
-        ],
-        "runs": [run.name for run in plan.runs],
-        "num_jobs": len(_make_bundles(plan, template, executor)),
-        "resources": plan.resources,
-        "caveats": [{"kind": c.kind, "message": c.message} for c in foresee(plan)],
-        "code": {
-            "tree": str(code.tree.top_dir) if code.tree else None,
-            "num_files": len(code.sources),
-            "num_bytes": code.num_bytes,
-            "num_changes": code.tree.num_changes if code.tree else 0,
-            "problem": code.problem,
-        },
-        "sbatch": script,
-    }
-
-
-def count_steps(plan: Plan, group: str) -> int:
-    """Optimiser steps of one run of a group."""
-    return load_config_class(plan.workload).model_validate(plan.configs[group]).num_steps
 
 
 def _print_groups(console: Any, plan: Plan, *, derived: Sequence[str]) -> None:

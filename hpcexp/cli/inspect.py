@@ -97,8 +97,8 @@ def _render(experiment: ExperimentDir | None, directory: Path, *, show_all: bool
 
 def _to_json(experiment: ExperimentDir | None, directory: Path) -> Any:
     from hpcexp.cli.archive import list_archived_as_json
-    from hpcexp.cli.status_view import observation_to_json
     from hpcexp.launch.observe import observe, observe_all
+    from hpcexp.launch.status_json import observation_to_json
     from hpcexp.store.find import list_archived, list_experiments
 
     if experiment is not None:

@@ -21,8 +21,6 @@ from hpcexp.cli.site import use_site, use_site_of
 from hpcexp.cli.training import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hpcexp.store.layout import ExperimentDir
     from hpcexp.template import Template
 
@@ -90,9 +88,8 @@ def launch(
     """
     from hpcexp.analysis.design import foresee
     from hpcexp.errors import UsageError
-    from hpcexp.launch.code import list_warnings
-    from hpcexp.launch.executors import EXECUTORS
-    from hpcexp.launch.prepare import check_groups, prepare
+    from hpcexp.launch.prepare import check_groups
+    from hpcexp.launch.start import choose_all, start_launch
     from hpcexp.site.apply import apply_site
     from hpcexp.store.experiment import read_plan
     from hpcexp.template import load_template
@@ -127,19 +124,28 @@ def launch(
             as_json=as_json,
         )
         return
-    EXECUTORS[executor].check(directory)
     if template.is_search:
         from hpcexp.analysis.searching import require_optuna
 
         require_optuna()
-    experiment = prepare(template, experiments_dir=directory, only=only)
+    started = start_launch(template, experiments_dir=directory, only=only, executor=executor)
+    experiment = started.experiment
     with suppress(OSError):  # a terminal that nobody can read, such as a log on a full disk
         caveats = [caveat.message for caveat in foresee(read_plan(experiment))]
-        for warning in (*caveats, *list_warnings(experiment)):
+        for warning in (*caveats, *started.warnings):
             click.echo(f"! {warning}", err=True)
-    begin = go_on_searching if template.is_search else train
-    choose = _choose_all(experiment)
-    begin(experiment, choose=choose, executor=executor, jobs=jobs, as_json=as_json)
+    choose = choose_all(experiment)
+    if template.is_search:
+        go_on_searching(experiment, choose=choose, executor=executor, jobs=jobs, as_json=as_json)
+    existing = started.existing.to_json() if started.existing else None
+    train(
+        experiment,
+        choose,
+        executor=executor,
+        jobs=jobs,
+        as_json=as_json,
+        details={"existing": existing},
+    )
 
 
 def _check_workload(template: Template, *, is_launched: bool) -> None:
@@ -161,9 +167,3 @@ def _continue(experiment: ExperimentDir, *, executor: str, jobs: int | None, as_
     resources = use_site_of(experiment)
     choose = make_chooser(experiment, Choice())
     train(experiment, choose, executor=executor, jobs=jobs, as_json=as_json, resources=resources)
-
-
-def _choose_all(experiment: ExperimentDir) -> Callable[[], list[str]]:
-    from hpcexp.store.experiment import read_plan
-
-    return lambda: [run.name for run in read_plan(experiment).runs]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpcexp.cli.deciding_view import describe_deciding
 from hpcexp.cli.progress import format_duration
@@ -20,7 +19,7 @@ from hpcexp.launch.progress import (
     sum_cpu_hours,
     sum_gpu_hours,
 )
-from hpcexp.launch.standings import deciding_to_json, list_look_runs
+from hpcexp.launch.standings import list_look_runs
 from hpcexp.launch.suggest import find_evidence, suggest_command
 from hpcexp.launch.tracking import describe_tracking
 from hpcexp.store.deciding import read_deciding
@@ -28,7 +27,7 @@ from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.packing import PackingRecord, read_packings
 from hpcexp.store.status import RunStatus, State
 from hpcexp.store.usage import read_usages
-from hpcexp.worker.usage.describe import describe_usage, sum_usages, usage_to_json
+from hpcexp.worker.usage.describe import describe_usage, sum_usages
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,42 +38,6 @@ if TYPE_CHECKING:
 TROUBLED = (*sorted(NEEDS_SOMEBODY), State.DIVERGED)
 MAX_TROUBLED_SHOWN = 10
 COUNTS = ("runs", "done", "running", "waiting", "failed")
-
-
-def observation_to_json(observation: Observation, *, with_runs: bool) -> dict[str, Any]:
-    """Counts by state, progress and use, and every run's status if wanted."""
-    counts = {str(state): observation.count(state) for state in State if observation.count(state)}
-    result: dict[str, Any] = {
-        "experiment": str(observation.experiment.place),
-        "site": observation.site or None,
-        "copied_from": observation.copied_from and dataclasses.asdict(observation.copied_from),
-        "num_runs": len(observation.plan.runs),
-        "states": counts,
-        "progress": measure_progress(list(observation.statuses.values())),
-        "seconds_left": estimate_seconds_left(observation),
-        "gpu_hours": sum_gpu_hours(observation),
-        "cpu_hours": sum_cpu_hours(observation),
-        "is_queue_known": observation.is_queue_known,
-    }
-    if (deciding := read_deciding(observation.experiment)) is not None:
-        names = [] if deciding.is_over else list_look_runs(observation.plan, deciding)
-        waiting = {n: observation.statuses[n] for n in names}
-        unfinished = {n: status for n, status in waiting.items() if not status.is_finished}
-        result["deciding"] = deciding_to_json(deciding, unfinished)
-    if with_runs:
-        usage = sum_usages(read_usages(observation.experiment))
-        result["usage"] = None if usage is None else usage_to_json(usage)
-        groups = {run.name: run.group for run in observation.plan.runs}
-        result["runs"] = [
-            {
-                "run": name,
-                "group": groups[name],
-                **dataclasses.asdict(status),
-                "next_command": suggest_command(observation, name),
-            }
-            for name, status in observation.statuses.items()
-        ]
-    return result
 
 
 def render_overview(

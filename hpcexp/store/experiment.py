@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import hashlib
 import json
 import re
 import shutil
@@ -63,7 +64,7 @@ class Plan:
     them. `site` is the site of the launch, and what of `resources` it gave.
     `grid`, `zips`, `named` groups, `exclude`, `derive` and `sample` are the template's, for those
     who add groups; `sample` says how many samples there are now. What `extensions` added is part
-    of all the other fields.
+    of all the other fields. `config_hashes` tell, by group, whether two configurations are equal.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Plan:
     extensions: tuple[Extension, ...] = ()
     is_imported: bool = False
     site: Mapping[str, Any] = field(default_factory=dict)
+    config_hashes: Mapping[str, str] = field(default_factory=dict)
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     def list_members(self) -> dict[str, list[PlannedRun]]:
@@ -179,7 +181,15 @@ def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     """Write or replace the plan; configurations have their place in the runs."""
     values = dataclasses.asdict(plan)
     del values["configs"]
+    hashes = {name: hash_config(plan.workload, c) for name, c in plan.configs.items()}
+    values["config_hashes"] = {**plan.config_hashes, **hashes}
     write_json(experiment.plan_path, values)
+
+
+def hash_config(workload: str, config: Mapping[str, Any]) -> str:
+    """Equal for equal configurations of a workload, in whatever order they are written."""
+    text = json.dumps([workload, config], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
 
 
 def _write_sources(experiment: ExperimentDir, sources: Sequence[tuple[Path, str]]) -> None:
