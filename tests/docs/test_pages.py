@@ -208,7 +208,7 @@ def test_the_commands_of_the_report_page_write_what_the_page_says(place: Path) -
 
 def test_the_code_of_the_python_page_runs(place: Path) -> None:
     said = run_snippet(Snippet("python", join_python("python-api.md")), directory=place)
-    assert "jobs; launched before: {'experiment':" in said
+    assert "6 runs in 6 jobs; launched before:" in said
     assert "1 runs, 1 done" in said
     assert "1 run more" in said
     assert "did you mean batch_size?" in said
