@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from hpcexp.launch.submit import Handed
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import FAILED, FINISHED, State, read_status
+
+if TYPE_CHECKING:
+    from hpcexp.launch.submit import Handed
 
 INTERRUPTED_EXIT_CODE = 130
 FAILED_EXIT_CODE = 1
