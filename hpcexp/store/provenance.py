@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -148,5 +147,7 @@ def _find_user() -> str:
 
 
 def _list_packages() -> dict[str, str]:
+    from importlib import metadata  # takes 10 ms, which `status` need not pay
+
     found = {d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))

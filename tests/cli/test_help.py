@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from hpcexp.cli.app import COMMANDS as TABLE
 from hpcexp.cli.app import app
 from tests.cli.in_process import here
 
@@ -19,13 +21,30 @@ EXAMPLES = re.compile(r"Examples:\n\n\s*\x08\n((?:\s+\S.*\n?)+)")
 
 
 def list_commands(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Command]]:
-    for key, command in group.commands.items():
+    context = click.Context(group)
+    for key in group.list_commands(context):
+        command = group.get_command(context, key)
+        assert command is not None, key
         yield f"{name}{key}", command
         if isinstance(command, click.Group):
             yield from list_commands(command, f"{name}{key} ")
 
 
 COMMANDS = dict(list_commands(app))
+
+
+def test_the_table_names_every_command_as_it_names_itself_and_fits_a_terminal() -> None:
+    for name, (_, text) in TABLE.items():
+        assert COMMANDS[name].name == name
+        assert len(text) + max(map(len, TABLE)) + 4 <= 78
+        assert text.endswith(".")
+
+
+def test_a_command_that_is_misspelt_is_guessed(here: Path) -> None:
+    assert here
+    result = CliRunner().invoke(app, ["stauts"])
+    assert result.exit_code == 2
+    assert "no such command: stauts; did you mean status" in result.output
 
 
 def read_examples(command: click.Command) -> list[str]:
@@ -56,8 +75,11 @@ def test_every_example_is_one_that_its_command_takes(
     context = click.Context(app)
     command: click.Command = app
     rest = words[1:]
-    while isinstance(command, click.Group) and rest and rest[0] in command.commands:
-        command = command.commands[rest.pop(0)]
+    while isinstance(command, click.Group) and rest:
+        found = command.get_command(context, rest[0])
+        if found is None:
+            break
+        command, rest = found, rest[1:]
     command.parse_args(click.Context(command, parent=context), rest)
 
 
