@@ -43,6 +43,7 @@ class OwnLoopError(HpcexpError):
     """A training that is not hpcexp's own failed; its last words follow the first line."""
 
 
+_NO_MEMORY = ("can't allocate", "out of memory", "not enough memory")
 _MAKE_ROOM = "make room there"
 _MEND_MODE = "have its owner permit it, or its mode mended"
 _WAIT = "try again when the file system is back"
@@ -111,3 +112,12 @@ def _describe_file(path: str, problems: Sequence[Problem]) -> str:
     if len(problems) > _MAX_LINES_SHOWN:
         lines.append(f"  ... and {len(problems) - _MAX_LINES_SHOWN} more")
     return "\n".join([f"{path}: {count}, nothing was created", *lines])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that a device, or the host, has no memory left. Imports no torch."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error).lower()
+    return not names.isdisjoint({"MemoryError", "OutOfMemoryError"}) or any(
+        words in text for words in _NO_MEMORY
+    )

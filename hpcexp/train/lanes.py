@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hpcexp.errors import is_out_of_memory
 from hpcexp.train.fit import FitResult, Training
 from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, take_rows
 from hpcexp.train.lane_evaluation import evaluate_together
@@ -172,12 +173,6 @@ def _go_on_without(lanes: list[Lane], error: Exception, ways: Ways) -> Iterator[
     )
     for lane in lanes:
         yield lane.give_back(why) if ways.gives_back else _finish_alone(lane)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether it says that a device, or the host, has no memory left."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate" in text
 
 
 def _finish_alone(lane: Lane) -> LaneEnd:

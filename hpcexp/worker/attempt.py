@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shlex
 import socket
@@ -11,7 +10,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from hpcexp.errors import OwnLoopError, StorageError, SupersededError, UsageError
+from hpcexp.errors import OwnLoopError, StorageError, SupersededError
 from hpcexp.store.checkpoints import find_newest_step
 from hpcexp.store.experiment import RunConfig, read_run_config
 from hpcexp.store.layout import RunDir
@@ -21,6 +20,7 @@ from hpcexp.worker.code import describe_code
 from hpcexp.worker.failures import choose_failure, explain
 from hpcexp.worker.own_loop.loop import train_own_loop
 from hpcexp.worker.patience import PASSING, Patience, PatientSink, find_errno
+from hpcexp.worker.variables import read_seconds
 from hpcexp.workloads.own_loop import has_own_loop
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpcexp.worker")
 
 CHECKPOINT_VARIABLE = "HPCEXP_CHECKPOINT_EVERY_S"
+CHECKPOINT_EVERY_S = 300.0
 MAX_DEATHS = 5
 EXACT = (State.COMPLETED, State.STOPPED)  # these end with an epoch
 
@@ -155,17 +156,8 @@ def find_checkpoint_interval_s() -> float:
 
     Raises UsageError for what is no number of seconds.
     """
-    text = os.environ.get(CHECKPOINT_VARIABLE, "300")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
-        raise UsageError(
-            f"{CHECKPOINT_VARIABLE}={text!r} is no number of seconds, such as 60; "
-            "unset it for a checkpoint every 300 s"
-        )
-    return seconds
+    meaning = f"for a checkpoint every {CHECKPOINT_EVERY_S:.0f} s"
+    return read_seconds(CHECKPOINT_VARIABLE, CHECKPOINT_EVERY_S, meaning=meaning)
 
 
 def _write_end(sink: RunDirSink, result: FitResult, patience: Patience) -> None:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from hpcexp.errors import HpcexpError, OwnLoopError
+from hpcexp.errors import HpcexpError, OwnLoopError, is_out_of_memory
 from hpcexp.store.status import State
-
-OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 
 def choose_failure(error: Exception) -> State:
     """Failed, or out of memory."""
-    return State.OUT_OF_MEMORY if _is_out_of_memory(error) else State.FAILED
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or any(m in str(error) for m in OUT_OF_MEMORY)
+    return State.OUT_OF_MEMORY if is_out_of_memory(error) else State.FAILED
 
 
 def explain(error: Exception) -> tuple[str, str]:
     """What went wrong in words, and what to do about it."""
     text = str(error).strip().splitlines()
     first = text[0] if text else ""
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         where = "on the GPU" if "CUDA" in str(error) else "of the host"
         return (
             f"out of memory {where}: {first}" if first else f"out of memory {where}",

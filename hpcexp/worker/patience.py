@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,13 +19,13 @@ from hpcexp.errors import (
     HpcexpError,
     StorageError,
     SupersededError,
-    UsageError,
     explain_os_error,
 )
 from hpcexp.store.locks import LockedError
 from hpcexp.store.ownership import Ownership
 from hpcexp.train.sink import Checkpoint, Progress, Row, Sink
 from hpcexp.worker.interruption import Interruption
+from hpcexp.worker.variables import read_seconds
 
 logger = logging.getLogger("hpcexp.worker")
 
@@ -179,17 +177,8 @@ def find_patience_s() -> float:
 
     Raises UsageError for what is no number of seconds.
     """
-    text = os.environ.get(PATIENCE_VARIABLE, str(DEFAULT_PATIENCE_S))
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not seconds >= 0:
-        raise UsageError(
-            f"{PATIENCE_VARIABLE}={text!r} is no number of seconds, such as 60; "
-            f"unset it to wait for at most {DEFAULT_PATIENCE_S:.0f} s"
-        )
-    return seconds
+    meaning = f"to wait for at most {DEFAULT_PATIENCE_S:.0f} s"
+    return read_seconds(PATIENCE_VARIABLE, DEFAULT_PATIENCE_S, meaning=meaning)
 
 
 def find_errno(error: BaseException) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -46,7 +47,7 @@ class ReportedMetric(Hyperparameters):
         return Metric(self.name, self.title or self.name, self.success_below, self.cap)
 
 
-class OwnLoopConfig(Hyperparameters):
+class OwnLoopConfig(Hyperparameters, ABC):
     """What every workload that trains by itself is given; any other name is the user's own.
 
     Those other names are the hyperparameters that reach the training. With `max_epoch` or
@@ -113,6 +114,7 @@ class OwnLoopConfig(Hyperparameters):
         return own | {name: dumped[name] for name in self.model_extra or {}}
 
     @classmethod
+    @abstractmethod
     def specialise(
         cls, params: Mapping[str, Any], *, axes: Mapping[str, Any], project_dir: Path
     ) -> type[OwnLoopConfig]:
@@ -122,11 +124,10 @@ class OwnLoopConfig(Hyperparameters):
         gives, by dotted name. Raises ValueError where what is to be trained cannot be found,
         with the name of the setting that says it in front.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def list_words(self, given: Mapping[str, Any]) -> list[str]:
         """The program to start and its arguments; `given` is what hpcexp gives to the run."""
-        raise NotImplementedError
 
     def list_references(self) -> dict[str, Any]:
         """The settings that say what is trained, for those who load it."""
