@@ -77,8 +77,8 @@ def add_usages(first: JobUsage, second: JobUsage) -> JobUsage:
 
 
 def write_usage(path: Path, usage: JobUsage) -> None:
-    """Replace a job's record."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a job's record. Makes no experiment where a file system is away."""
+    path.parent.mkdir(exist_ok=True)
     write_json(path, dataclasses.asdict(usage))
 
 

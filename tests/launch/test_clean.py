@@ -21,7 +21,10 @@ from tests.store.archive.conftest import read_tree, trained, write
 
 __all__ = ["trained"]  # a fixture of the store's tests that is used here as well
 
-LATER = time.time() + MIN_AGE_S + 60
+
+def find_later() -> float:
+    """When what is written now has been there for longer than a day."""
+    return time.time() + MIN_AGE_S + 60
 
 
 def list_checkpoints(experiment: ExperimentDir) -> set[str]:
@@ -145,7 +148,7 @@ def test_files_that_dead_writers_left_are_found_after_a_day(trained: ExperimentD
     left.add(extension.parents[2])
     write(trained.plots_dir / "notes.tmp", b"somebody's")
     assert find_left_overs_within(trained) == []
-    assert {x.path for x in find_left_overs_within(trained, now=LATER)} == left
+    assert {x.path for x in find_left_overs_within(trained, now=find_later())} == left
 
 
 def test_what_killed_commands_left_is_found_after_a_day(tmp_path: Path) -> None:
@@ -155,7 +158,7 @@ def test_what_killed_commands_left_is_found_after_a_day(tmp_path: Path) -> None:
     for theirs in (".git/config", ".hidden", "2022_m12_d14@14_58_06_a/experiment.json"):
         write(tmp_path / theirs, b"{}")
     assert find_left_overs(tmp_path) == []
-    found = find_left_overs(tmp_path, now=LATER)
+    found = find_left_overs(tmp_path, now=find_later())
     assert [(x.path.name, x.num_files, x.num_bytes) for x in found] == [
         (".making-0123456789ab", 1, 2),
         (".removing-0123456789ab", 1, 2),

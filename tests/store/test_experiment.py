@@ -15,6 +15,7 @@ from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.experiment import (
     Plan,
     create_experiment,
+    hash_config,
     read_plan,
     read_run_config,
 )
@@ -77,7 +78,11 @@ def fill(plan: Plan) -> Plan:
         zips=[{"lr": [0.1, 0.2]}],
         named={"small": {"batch_size": 2}},
         derive={"latent_dim": "rnn_width // 2"},
+        exclude=[{"lr": 0.1}],
+        sample={"count": 2, "axes": {"lr": {"uniform": [0, 1]}}},
         site={"name": "garching"},
+        track={"tensorboard": {}},
+        config_hashes={name: hash_config(plan.workload, c) for name, c in plan.configs.items()},
         extensions=(extension,),
     )
 

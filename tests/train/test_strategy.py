@@ -81,7 +81,8 @@ NAMES = ("shared", "first", "second")
 
 def make_inputs(**changes: float) -> StepInputs:
     values = {"lr": 0.1, "weight_decay": 0.0, "grad_clip": torch.inf, "grad_explosion": torch.inf}
-    return StepInputs({}, {}, {k: torch.tensor(v) for k, v in {**values, **changes}.items()})
+    given = {k: torch.tensor(v) for k, v in {**values, **changes}.items()}
+    return StepInputs({}, {}, {"loss_weights": torch.ones(2), **given})
 
 
 def start(strategy: Counting, optimizer: str = "sgd") -> tuple[StepFunction, TrainState]:

@@ -150,7 +150,7 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         f"import sys\nif 'hpcexp.worker.tracking' in sys.orig_argv:\n    exec({code!r})\n"
     )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def measure_ratio(weighting: str, *, num_steps: int) -> float:
     state = function.init_state()
     fixed = {"lr": 2e-3, "weight_decay": 0.0, "grad_clip": torch.inf, "grad_explosion": torch.inf}
     values = {k: torch.tensor(v) for k, v in fixed.items()}
+    values["loss_weights"] = torch.ones(len(SCALES))
     ratios = []
     for step in range(num_steps):
         x = torch.randn(64, NUM_INPUTS, generator=generator)
