@@ -44,5 +44,7 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def spell_hours(hours: float) -> str:
-    """`12`, `1.3`, `0.02`."""
+    """`12`, `1.3`, `0.02`, `0`."""
+    if 0 < hours < 1e-4:
+        return "< 0.0001"
     return f"{hours:.0f}" if hours >= 10 else f"{hours:.2g}"
