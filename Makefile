@@ -24,7 +24,7 @@ demo: $(VENV)/.installed  ## Install, train the quickstart on this machine, and 
 test: check  ## Everything: style, types, layers, and all tests, the cluster's included
 	.ci/install-slurm
 	.ci/install-chromium
-	$(BIN)/python -m pytest -m "not slurm and not slow and not nightly" -n $(WORKERS)
+	$(BIN)/python -m pytest -m "not slurm and not slow and not nightly" -n $(WORKERS) --dist worksteal
 	$(BIN)/python -m pytest -m "slurm and not slow"
 
 check: $(VENV)/.installed-dev  ## Style, types and layers, as pre-commit runs them
