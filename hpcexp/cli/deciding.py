@@ -19,8 +19,7 @@ from hpcexp.cli.deciding_view import (
     estimate_use,
 )
 from hpcexp.cli.options import print_json
-from hpcexp.cli.outcome import FAILED_EXIT_CODE, INTERRUPTED_EXIT_CODE
-from hpcexp.cli.training import hand_runs, report
+from hpcexp.cli.rounds import train_in_rounds
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.standings import spell_looks
 
@@ -109,47 +108,24 @@ def go_on(
     """
     from hpcexp.analysis.looks import take_look
     from hpcexp.launch.deciding import advance
-    from hpcexp.launch.executor import DetachedExecutor
-    from hpcexp.launch.executors import EXECUTORS
 
-    is_detached = isinstance(EXECUTORS[executor], DetachedExecutor)
-    runs: list[str] = []
-    code = 0
-    while True:
+    def advance_and_tell() -> Step:
         step = advance(experiment, take_look)
         if step.taken and not as_json:
             click.echo("\n".join(line for look in step.taken for line in describe_look(look)))
-        if step.deciding.is_over:
-            break
-        handed = hand_runs(
-            experiment,
-            choose or _make_chooser(experiment, step),
-            executor=executor,
-            jobs=jobs,
-            quiet=as_json,
-            resources=resources,
-        )
-        runs += handed.run_names
-        if not as_json and (handed.run_names or handed.submissions):
-            report(experiment, handed, executor=executor, as_json=False, details={})
-        if is_detached or not handed.is_done or not (handed.run_names or choose):
-            code = 0 if is_detached else FAILED_EXIT_CODE
-            code = code if handed.is_done else INTERRUPTED_EXIT_CODE
-            break
-        choose = None
-    _report_state(experiment, step, runs, as_json=as_json)
-    click.get_current_context().exit(code)
+        return step
 
-
-def _make_chooser(experiment: ExperimentDir, step: Step) -> Callable[[], list[str]]:
-    """Chooses the runs of the next look that nobody has tried, or works on."""
-    from hpcexp.launch.resume import Choice, make_chooser
-    from hpcexp.store.status import State
-
-    untried = [n for n, status in step.waiting.items() if status.state == State.PENDING]
-    if not untried:
-        return list
-    return make_chooser(experiment, Choice(untried, (State.PENDING,)))
+    end = train_in_rounds(
+        experiment,
+        advance_and_tell,
+        executor=executor,
+        jobs=jobs,
+        as_json=as_json,
+        choose=choose,
+        resources=resources,
+    )
+    _report_state(experiment, end.last, end.runs, as_json=as_json)
+    click.get_current_context().exit(end.code)
 
 
 def _report_state(experiment: ExperimentDir, step: Step, runs: list[str], *, as_json: bool) -> None:

@@ -16,8 +16,7 @@ from hpcexp.cli.options import (
     pick_executor,
     print_json,
 )
-from hpcexp.cli.outcome import FAILED_EXIT_CODE, INTERRUPTED_EXIT_CODE
-from hpcexp.cli.training import hand_runs, report
+from hpcexp.cli.rounds import train_in_rounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -86,49 +85,31 @@ def go_on_searching(
     those that nobody has tried yet.
     """
     from hpcexp.analysis.searching import suggest_samples
-    from hpcexp.launch.executor import DetachedExecutor
-    from hpcexp.launch.executors import EXECUTORS
     from hpcexp.launch.searching import advance_search
 
-    is_detached = isinstance(EXECUTORS[executor], DetachedExecutor)
-    runs: list[str] = []
-    code = 0
-    while True:
+    wanted = [count]  # asked for once
+
+    def advance_and_tell() -> SearchStep:
+        count = wanted.pop() if wanted else None
         step = advance_search(experiment, suggest_samples, count=count)
         if not as_json:
             _echo(_describe_new(step))
-        if step.is_over:
-            break
-        handed = hand_runs(
-            experiment,
-            choose or _make_chooser(experiment, step),
-            executor=executor,
-            jobs=jobs,
-            quiet=as_json,
-            resources=resources,
-        )
-        runs += handed.run_names
-        if not as_json and (handed.run_names or handed.submissions):
-            report(experiment, handed, executor=executor, as_json=False, details={})
-        if is_detached or not handed.is_done or not (handed.run_names or choose):
-            code = 0 if is_detached else FAILED_EXIT_CODE
-            code = code if handed.is_done else INTERRUPTED_EXIT_CODE
-            break
-        choose = count = None
+        return step
+
+    end = train_in_rounds(
+        experiment,
+        advance_and_tell,
+        executor=executor,
+        jobs=jobs,
+        as_json=as_json,
+        choose=choose,
+        resources=resources,
+    )
     if as_json:
-        print_json(_to_json(experiment, step, runs))
+        print_json(_to_json(experiment, end.last, end.runs))
     else:
-        _echo(_describe_state(experiment, step))
-    click.get_current_context().exit(code)
-
-
-def _make_chooser(experiment: ExperimentDir, step: SearchStep) -> Callable[[], list[str]]:
-    """Chooses the runs that nobody has tried, or works on."""
-    from hpcexp.launch.resume import Choice, make_chooser
-    from hpcexp.store.status import State
-
-    untried = [n for n, status in step.waiting.items() if status.state == State.PENDING]
-    return make_chooser(experiment, Choice(untried, (State.PENDING,))) if untried else list
+        _echo(_describe_state(experiment, end.last))
+    click.get_current_context().exit(end.code)
 
 
 def _echo(lines: Iterator[str]) -> None:

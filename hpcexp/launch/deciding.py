@@ -52,6 +52,11 @@ class Step:
     new_runs: tuple[str, ...] = ()
     waiting: Mapping[str, RunStatus] = dataclasses.field(default_factory=dict)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no look is to come."""
+        return self.deciding.is_over
+
 
 def check_deciding(experiment: ExperimentDir, plan: DecidingPlan) -> None:
     """Raise UsageError where looks were begun before, or runs could not be added up to the last."""

@@ -44,7 +44,7 @@ def locked(path: Path, *, timeout_s: float | None = None) -> Iterator[None]:
 def _take(path: Path, wait_s: float) -> BaseFileLock:
     try:
         return _acquire(FileLock(path, timeout=wait_s, fallback_to_soft=False), path, wait_s)
-    except (NotImplementedError, OSError) as error:
+    except (NotImplementedError, OSError) as error:  # the first is filelock's for no flock
         if isinstance(error, OSError) and error.errno not in NO_FLOCK:
             raise
     # Another name: of the file that flock was tried on, existence says nothing.

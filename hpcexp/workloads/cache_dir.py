@@ -40,7 +40,7 @@ def lock_directory(key_dir: Path, *, timeout_s: float = 600.0) -> Iterator[None]
     lock = FileLock(key_dir / "lock", timeout=timeout_s)
     try:
         lock.acquire()
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # so says filelock where there is no flock
         raise OSError(f"{key_dir}: the file system has no locks") from error
     try:
         yield
