@@ -5,6 +5,9 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests start over a thousand Pythons: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # PYTHON=... chooses; else the first that is 3.11 to 3.13 and can make an environment.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.all import ARGUMENTS, FOR_A_GPU, make_entry, replace_entry
+from tests.warm.process import run_warm
 
 # Chaos needs a cluster, and has a short run of its own in tests/chaos; `all` runs the others.
 NEEDS_A_CLUSTER = ("chaos", "all")
@@ -21,9 +21,7 @@ BENCHMARKS = sorted(
 
 @pytest.mark.parametrize("script", BENCHMARKS, ids=lambda path: path.stem)
 def test_a_benchmark_runs_and_prints_a_table(script: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(script), "--smoke"], cwd=tmp_path, capture_output=True, text=True
-    )
+    done = run_warm([sys.executable, str(script), "--smoke"], cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(done.stdout.strip().splitlines()) >= 3
     assert list(tmp_path.iterdir()) == []
@@ -36,9 +34,7 @@ def test_all_of_them_replace_their_tables_on_the_page_of_results(tmp_path: Path)
     page = tmp_path / "performance.md"
     page.write_text(PAGE.read_text())
     command = [sys.executable, str(BENCHMARKS[0].parent / "all.py"), "--smoke"]
-    done = subprocess.run(
-        [*command, "--only", "step", "--write", str(page)], capture_output=True, text=True
-    )
+    done = run_warm([*command, "--only", "step", "--write", str(page)])
     assert done.returncode == 0, done.stderr
     before, after = PAGE.read_text(), page.read_text()
     assert "median of 2 turns" in after

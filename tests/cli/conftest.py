@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from hpcexp.store.find import list_experiments
 from hpcexp.store.layout import ExperimentDir
+from tests.warm.process import WarmPopen
 
 TEMPLATE = """\
 name: tiny
@@ -44,15 +43,13 @@ class CommandLine:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if k != "HPCEXP_EXPERIMENTS_DIR"}
-        return subprocess.Popen(
+        return WarmPopen(
             [sys.executable, "-m", "hpcexp", *arguments],
             cwd=self.directory,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # As in a terminal: where tests run in the background, Ctrl-C may be ignored.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
     def __call__(self, *arguments: str, exit_code: int = 0) -> str:

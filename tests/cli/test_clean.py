@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hpcexp.store.layout import ExperimentDir
 from tests.cli.conftest import CommandLine
 from tests.cli.test_archive import build_tiny
 from tests.launch.test_archive import start_from
+from tests.warm.process import WarmPopen
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_on_a_terminal_it_asks(trained: CommandLine, answer: str, code: int, sai
 def type_on_terminal(directory: Path, *arguments: str, answer: str) -> tuple[int, str]:
     """Run the command with a terminal, and answer what it asks."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    process = WarmPopen(
         [sys.executable, "-m", "hpcexp", *arguments],
         cwd=directory, stdin=theirs, stdout=theirs, stderr=theirs,
     )  # fmt: skip

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.warm.process import run_warm
+
 PROJECT_DIR = Path(__file__).parents[2]
+SHELL = re.compile(r"[$|&;<>()`*?~{}]")
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -45,11 +48,12 @@ def run_snippet(snippet: Snippet, *, directory: Path, env: dict[str, str] | None
     path = f"{Path(sys.executable).parent}{os.pathsep}{(env or os.environ)['PATH']}"
     command = [sys.executable, "-c", snippet.text]
     if snippet.language == "console":
-        command = ["bash", "-c", shorten(snippet.text)]
-    done = subprocess.run(
-        command, cwd=directory, env={**(env or os.environ), "PATH": path},
-        capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
+        text = shorten(snippet.text)
+        words = shlex.split(text, comments=True)
+        is_plain = words[0] == "hpcexp" and not SHELL.search(text)
+        command = [sys.executable, "-m", *words] if is_plain else ["bash", "-c", text]
+    environment = {**(env or os.environ), "PATH": path}
+    done = run_warm(command, cwd=directory, env=environment)
     assert done.returncode == 0, f"{snippet.text}\n{done.stdout}{done.stderr}"
     return done.stdout
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tests.docs.snippets import (
     read_snippets,
     run_snippet,
 )
+from tests.warm.process import run_warm
 
 DOCS_DIR = PROJECT_DIR / "docs"
 TRAIN = Snippet("console", "hpcexp launch templates/quickstart.yaml --local")
@@ -104,9 +104,7 @@ def test_the_code_and_the_rule_of_the_foretelling_page_work(place: Path) -> None
     assert example is not None
     (place / "templates" / "foretold.yaml").write_text(example[1])
     command = ["hpcexp", "launch", "templates/foretold.yaml", "--dry-run", "--local"]
-    done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=place, capture_output=True, text=True
-    )
+    done = run_warm([sys.executable, "-m", *command], cwd=place)
     assert "nothing was created" in done.stdout
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from hpcexp.store.find import list_experiments
 from hpcexp.store.layout import ExperimentDir
+from tests.warm.process import WarmPopen
 from tests.worker.conftest import (
     list_runs,
     long_reference,
@@ -76,7 +77,7 @@ class Terminal:
         self, *arguments: str | Path, stdout: int | IO[Any] = subprocess.PIPE, **options: Any
     ) -> subprocess.Popen[str]:
         environment = {k: v for k, v in os.environ.items() if k != "HPCEXP_EXPERIMENTS_DIR"}
-        return subprocess.Popen(
+        return WarmPopen(
             [*self.prefix, sys.executable, "-m", "hpcexp", *map(str, arguments)],
             cwd=self.directory,
             env={**environment, "PYTHONPATH": str(PROJECT_DIR), **self.environment},

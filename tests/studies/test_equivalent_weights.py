@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from analysis.equivalent_weights import convert_to_means, parse_pairs, scale_to_images
+from tests.warm.process import run_warm
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "equivalent_weights.py"
 XJ = ["self_recon=2621440", "predict.image=5242880", "predict.z=15360", "kld=1.28"]
@@ -27,7 +28,7 @@ def test_without_an_image_loss_there_is_nothing_to_relate_to() -> None:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
+    return run_warm([sys.executable, SCRIPT, *arguments])
 
 
 def test_the_table_is_scaled_to_the_default_weight_of_self_reconstruction() -> None:

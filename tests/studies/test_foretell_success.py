@@ -19,6 +19,7 @@ from hpcexp.store.experiment import PlannedRun
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import State
 from tests.analysis.builder import Fate, build_experiment
+from tests.warm.process import run_warm
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "foretell_success.py"
 
@@ -92,7 +93,7 @@ def test_without_failures_there_is_nothing_to_foretell(tmp_path: Path) -> None:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
+    return run_warm([sys.executable, SCRIPT, *arguments])
 
 
 def test_the_script_answers_and_writes_a_figure(experiment: ExperimentDir, tmp_path: Path) -> None:

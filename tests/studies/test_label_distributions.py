@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from pathlib import Path
 
@@ -7,6 +6,7 @@ import pytest
 
 from analysis.label_distributions import draw, measure
 from hpcexp.workloads.sps.config.datasets import OneDimDataset, XjBounceDataset
+from tests.warm.process import run_warm
 
 SCRIPT = Path(__file__).parents[2] / "analysis" / "label_distributions.py"
 
@@ -25,6 +25,6 @@ def test_a_panel_for_each_coordinate_has_a_line_for_each_data_set() -> None:
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    done = subprocess.run([sys.executable, SCRIPT, "cube"], capture_output=True, text=True)
+    done = run_warm([sys.executable, SCRIPT, "cube"])
     assert done.returncode == 2
     assert done.stderr.startswith("error: Input tag 'cube'")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from analysis.multitask import draw_matrix, tabulate_affinity
 from hpcexp.errors import UsageError
+from tests.warm.process import run_warm
 
 PROJECT_DIR = Path(__file__).parents[2]
 SCRIPT = PROJECT_DIR / "analysis" / "multitask.py"
@@ -43,10 +43,7 @@ def test_the_script_answers_of_a_trained_experiment(tmp_path: Path) -> None:
     template = PROJECT_DIR / "templates" / "multitask" / "affinity.yaml"
 
     def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=PROJECT_DIR, env=environment, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
+        done = run_warm([sys.executable, *arguments], cwd=PROJECT_DIR, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

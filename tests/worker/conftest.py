@@ -33,6 +33,7 @@ from hpcexp.worker.patience import PATIENCE_VARIABLE
 from hpcexp.worker.run import train_run
 from tests.store.conftest import DEADLINE_S, PROVENANCE, start_python, wait_until
 from tests.train.conftest import TINY
+from tests.warm.process import WarmPopen
 
 __all__ = ["start_python"]  # a fixture of the store's tests that is used here as well
 
@@ -125,7 +126,7 @@ class Worker:
     ) -> None:
         self.log_path = log_path
         with log_path.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = WarmPopen(
                 [sys.executable, *command],
                 stdout=log,
                 stderr=subprocess.STDOUT,
