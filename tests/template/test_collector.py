@@ -8,9 +8,13 @@ from hpcexp.template.collector import paused_collector
 
 
 def test_the_collector_rests_meanwhile_and_goes_on_also_after_an_error() -> None:
-    with pytest.raises(ValueError, match="bad template"), paused_collector():
+    @paused_collector()
+    def fail() -> None:
         assert not gc.isenabled()
         raise ValueError("bad template")
+
+    with pytest.raises(ValueError, match="bad template"):
+        fail()
     assert gc.isenabled()
 
 
