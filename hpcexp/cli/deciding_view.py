@@ -104,7 +104,11 @@ def describe_standings(deciding: Deciding) -> str:
 
 
 def describe_deciding(
-    experiment: ExperimentDir, deciding: Deciding, statuses: Mapping[str, RunStatus]
+    experiment: ExperimentDir,
+    deciding: Deciding,
+    statuses: Mapping[str, RunStatus],
+    *,
+    is_job_live: bool | None = None,
 ) -> Iterator[str]:
     """For `status`: how far the looks are; `statuses` are of the runs of the next look."""
     yield (
@@ -113,17 +117,26 @@ def describe_deciding(
     )
     if not deciding.is_over:
         waiting = {n: s for n, s in statuses.items() if s.state not in FINISHED}
-        yield from describe_wait(experiment, deciding, waiting)
+        yield from describe_wait(experiment, deciding, waiting, is_job_live=is_job_live)
 
 
 def describe_wait(
-    experiment: ExperimentDir, deciding: Deciding, waiting: Mapping[str, RunStatus]
+    experiment: ExperimentDir,
+    deciding: Deciding,
+    waiting: Mapping[str, RunStatus],
+    *,
+    is_job_live: bool | None = None,
 ) -> Iterator[str]:
-    """What the next look waits for, who takes it, and what to type where nobody does."""
+    """What the next look waits for, who takes it, and what to type where nobody does.
+
+    `is_job_live` is whether its job is in the queue, None where that is not known.
+    """
     number, name = len(deciding.looks) + 1, experiment.name
     look = f"look {number} (at {deciding.next_rand_inits} per group)"
     if not waiting:
-        yield f"{look} is due: hpcexp look {name} takes it"
+        job = deciding.job
+        taker = f"job {job.job_id}" if job is not None and is_job_live else f"hpcexp look {name}"
+        yield f"{look} is due: {taker} takes it"
         return
     counts = Counter(status.state.words for status in waiting.values())
     states = ", ".join(f"{count} {words}" for words, count in counts.items())
@@ -133,6 +146,12 @@ def describe_wait(
     job = deciding.job
     if job is not None and job.look == number and job.problem:
         yield f"  its job is not in the queue yet: {job.problem}"
+    elif job is not None and job.look == number and is_job_live is False:
+        yield (
+            f"  job {job.job_id}, which was to take it, is not in the queue any more: "
+            f"hpcexp resume {name} submits another, or hpcexp look {name} takes it when the runs "
+            "have ended"
+        )
     elif job is not None and job.look == number and job.job_id and len(stuck) < len(waiting):
         yield f"  job {job.job_id} takes it when the jobs before it have ended"
     if stuck:

@@ -10,6 +10,7 @@ from typing import Any
 from hpcexp.analysis.design import foresee
 from hpcexp.cli.options import make_console, print_json
 from hpcexp.cli.packing_view import describe_auto
+from hpcexp.cli.progress import format_duration
 from hpcexp.grid import GROUP
 from hpcexp.launch.code import describe_plan, plan_code
 from hpcexp.launch.dry_run import (
@@ -17,6 +18,7 @@ from hpcexp.launch.dry_run import (
     make_planned_bundles,
     write_planned_script,
 )
+from hpcexp.launch.estimate import Estimate, estimate_times
 from hpcexp.launch.executor import LaunchOptions, spell_count
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.existing import find_existing
@@ -52,7 +54,10 @@ def print_dry_run(
         )
         return
     console = make_console()
-    _print_groups(console, plan, derived=list(template.derive))
+    estimate = estimate_times(plan, experiments_dir)
+    _print_groups(console, plan, derived=list(template.derive), estimate=estimate)
+    if estimate is not None:
+        console.print(f"\n{describe_estimate(estimate, plan)}", markup=False)
     console.print(f"\nwould make    {_escape(str(experiment.path))}/")
     console.print(f"with code     {describe_plan(code)}", markup=False)
     for caveat in foresee(plan):
@@ -77,7 +82,33 @@ def print_dry_run(
     console.print("nothing was created" if script else "\nnothing was created")
 
 
-def _print_groups(console: Any, plan: Plan, *, derived: Sequence[str]) -> None:
+def describe_estimate(estimate: Estimate, plan: Plan) -> str:
+    """What all runs will take, and how that is known."""
+    more = len(estimate.sources) - 1
+    others = f" and {spell_count(more, 'other')}" if more else ""
+    runs = spell_count(estimate.num_runs, "run")
+    known = f"as {runs} of such shapes in {estimate.sources[0]}{others} went"
+    if estimate.num_hours is None:
+        return f"est. time     {known}"
+    gpus = plan.resources.get("gpus") or 0
+    unit = "hours of a job" if not gpus else "GPU-hours"
+    low, high = (f"{hours * max(gpus, 1):.2g}" for hours in estimate.num_hours)
+    span = low if low == high else f"{low} to {high}"
+    left = len(plan.groups) - len(estimate.seconds)
+    rest = f"; {spell_count(left, 'group')} more of which nothing is known" if left else ""
+    return f"est. time     {span} {unit} in all, {known}{rest}"
+
+
+def _spell_span(span: tuple[float, float] | None) -> str:
+    if span is None:
+        return "?"
+    low, high = map(format_duration, span)
+    return low if low == high else f"{low} to {high}"
+
+
+def _print_groups(
+    console: Any, plan: Plan, *, derived: Sequence[str], estimate: Estimate | None
+) -> None:
     from rich.table import Table
 
     question = f": {_escape(plan.question)}" if plan.question else ""
@@ -93,11 +124,13 @@ def _print_groups(console: Any, plan: Plan, *, derived: Sequence[str]) -> None:
     columns = [*(axes if axes != [GROUP] else []), *_find_varying(plan, derived)]
     for header in ("group", *columns):
         table.add_column(header, overflow="fold")
-    for header in ("runs", "epochs", "steps/run"):
+    timed = ["est. time/run"] if estimate is not None else []
+    for header in ("runs", "epochs", "steps/run", *timed):
         table.add_column(header, justify="right")
     for group in plan.groups[:MAX_GROUPS_SHOWN]:
         values = {**_dig_all(plan.configs[group.name], columns), **group.values}
-        table.add_row(*_describe_group(plan, group.name, values, columns, per_group))
+        times = [_spell_span(estimate.seconds.get(group.name))] if estimate is not None else []
+        table.add_row(*_describe_group(plan, group.name, values, columns, per_group), *times)
     console.print(table)
     if len(plan.groups) > MAX_GROUPS_SHOWN:
         console.print(f"... and {len(plan.groups) - MAX_GROUPS_SHOWN} groups more")

@@ -19,20 +19,23 @@ MAX_SHOWN = 5
 
 def describe_submission(experiment: ExperimentDir, handed: Handed) -> str:
     """Which jobs there are now, and how to follow them."""
+    from hpcexp.launch.executor import spell_count
+
     ids = [job_id for s in handed.submissions for job_id in s.job_ids]
     arrays = list(dict.fromkeys(job_id.partition("_")[0] for job_id in ids))
     runs, jobs = len(handed.run_names), handed.num_jobs
-    counted = "1 job" if jobs == 1 else f"{jobs} jobs"
-    if jobs != runs:
+    counted = spell_count(jobs, "job")
+    if jobs != runs and not handed.num_held:
         counted = f"{runs} runs in {counted}"
     held = (
-        f"held      {handed.num_held} jobs: the cluster takes no more of yours now; jobs that end "
-        "submit them\n"
+        f"held      {spell_count(handed.num_held, 'job')} ({handed.held_reason}); "
+        "jobs that end submit them\n"
         if handed.num_held
         else ""
     )
+    where = f" (Slurm {', '.join(arrays)})" if arrays else " submitted now"
     return (
-        f"{experiment.name}: {counted} (Slurm {', '.join(arrays)})\n"
+        f"{experiment.name}: {counted}{where}\n"
         f"{held}"
         f"follow    hpcexp status {experiment.name} --watch\n"
         f"results   hpcexp plot {experiment.name}    (works while it trains)"

@@ -19,13 +19,14 @@ from hpcexp.launch.progress import (
     sum_cpu_hours,
     sum_gpu_hours,
 )
-from hpcexp.launch.standings import list_look_runs
+from hpcexp.launch.standings import is_look_job_live, list_look_runs
 from hpcexp.launch.suggest import find_evidence, suggest_command
 from hpcexp.launch.tracking import describe_tracking
 from hpcexp.store.deciding import read_deciding
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.packing import PackingRecord, read_packings
 from hpcexp.store.status import RunStatus, State
+from hpcexp.store.submissions import Stage
 from hpcexp.store.usage import read_usages
 from hpcexp.worker.usage.describe import describe_usage, sum_usages
 
@@ -157,7 +158,9 @@ def _describe_progress(observation: Observation) -> list[str]:
     if observation.plan.resources.get("packing") == "auto":
         lines += describe_packings(observation.experiment)
     if held := len(observation.names_held()):
-        lines.append(f"held:    {_count(held)} until the cluster has room for more of your jobs")
+        reasons = (s.problem for s in observation.submissions if s.stage == Stage.HELD)
+        why = next((f" ({reason})" for reason in reasons if reason), "")
+        lines.append(f"held:    {_count(held)} until there is room for more jobs{why}")
     if (usage := sum_usages(read_usages(observation.experiment))) is not None:
         lines += describe_usage(usage, observation.plan.resources)
     lines += describe_tracking(observation.experiment, list(observation.statuses))
@@ -170,7 +173,8 @@ def _describe_looks(observation: Observation) -> list[str]:
         return []
     names = list_look_runs(observation.plan, deciding)
     statuses = {name: observation.statuses[name] for name in names}
-    return list(describe_deciding(observation.experiment, deciding, statuses))
+    is_live = is_look_job_live(deciding) if observation.copied_from is None else None
+    return list(describe_deciding(observation.experiment, deciding, statuses, is_job_live=is_live))
 
 
 def describe_packings(experiment: ExperimentDir) -> list[str]:

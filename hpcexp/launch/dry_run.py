@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpcexp.launch.estimate import estimate_times
 from hpcexp.launch.executor import DetachedExecutor
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.existing import Existing
@@ -45,6 +46,7 @@ def launch_to_json(
     caveats: Sequence[Mapping[str, str]],
 ) -> dict[str, Any]:
     """What `hpcexp launch --dry-run --json` prints; `caveats` are of the design."""
+    estimate = estimate_times(plan, experiment.path.parent)
     return {
         "experiment": str(experiment.path),
         "workload": plan.workload,
@@ -56,6 +58,7 @@ def launch_to_json(
         "runs": [run.name for run in plan.runs],
         "num_jobs": len(make_planned_bundles(plan, template, executor)),
         "resources": plan.resources,
+        "estimate": estimate.to_json() if estimate else None,
         "caveats": list(caveats),
         "code": {
             "tree": str(code.tree.top_dir) if code.tree else None,

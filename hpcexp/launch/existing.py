@@ -69,9 +69,11 @@ def find_existing(plan: Plan, experiments_dir: Path) -> Existing | None:
     Reads plans as text: a hash that is in one is looked at closely, a thousand others are not.
     Experiments of before hashes were kept, and damaged ones, are passed over.
     """
+    experiments = list_experiments(experiments_dir)
+    if not experiments:
+        return None
     hashes = {hash_config(plan.workload, config) for config in plan.configs.values()}
     sought = [value.encode() for value in hashes]
-    experiments = list_experiments(experiments_dir)
     with ThreadPoolExecutor(NUM_READ_THREADS) as pool:
         texts = pool.map(_read_text, experiments)
         counts = [sum(value in text for value in sought) for text in texts]

@@ -10,10 +10,12 @@ from pathlib import Path
 from hpcexp.launch.warm_start import locate_warm_start
 from hpcexp.store.experiment import Plan, PlannedGroup, PlannedRun
 from hpcexp.template import Resources, Template
+from hpcexp.template.collector import paused_collector
 from hpcexp.worker.packing import KeyOf, make_packs
 from hpcexp.workloads import load_config_class, load_primary_metric
 
 
+@paused_collector()
 def make_plan(
     template: Template, *, only: Sequence[str] = (), experiments_dir: Path | None = None
 ) -> Plan:

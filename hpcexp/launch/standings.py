@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpcexp.launch.slurm.queue import is_in_queue
 from hpcexp.store.deciding import Deciding, Standing
 from hpcexp.store.experiment import Plan
 from hpcexp.store.status import RunStatus
@@ -32,7 +33,10 @@ def list_look_runs(plan: Plan, deciding: Deciding) -> list[str]:
 
 
 def deciding_to_json(
-    deciding: Deciding, waiting: Mapping[str, RunStatus] | None = None
+    deciding: Deciding,
+    waiting: Mapping[str, RunStatus] | None = None,
+    *,
+    is_job_live: bool | None = None,
 ) -> dict[str, Any]:
     """All of it for scripts; `waiting` are the runs that the next look waits for."""
     return {
@@ -45,7 +49,19 @@ def deciding_to_json(
         "left_out": dict(deciding.left_out),
         "waiting_for": {name: str(s.state) for name, s in (waiting or {}).items()},
         "job": None if deciding.job is None else dataclasses.asdict(deciding.job),
+        "is_job_live": is_job_live,
     }
+
+
+def is_look_job_live(deciding: Deciding) -> bool | None:
+    """Whether the job of the next look is in the queue: asks Slurm once.
+
+    None where there is no such job, or Slurm does not answer.
+    """
+    job = deciding.job
+    if deciding.is_over or job is None or not job.job_id or job.look != len(deciding.looks) + 1:
+        return None
+    return is_in_queue(job.job_name)
 
 
 def count_standings(deciding: Deciding) -> dict[Standing, int]:

@@ -49,6 +49,12 @@ class Handed:
         """Jobs that wait for room."""
         return sum(len(s.bundles) for s in self.submissions if s.stage == Stage.HELD)
 
+    @property
+    def held_reason(self) -> str:
+        """Why they wait."""
+        reasons = (s.problem for s in self.submissions if s.stage == Stage.HELD)
+        return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+
 
 @dataclass(frozen=True)
 class Wish:

@@ -32,6 +32,7 @@ from hpcexp.store.summary import start_summary
 
 # What the system answers where a directory's new name is in use.
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+_SORTED_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 TAKEN = frozenset({errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR})
 
 
@@ -188,7 +189,7 @@ def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
 
 def hash_config(workload: str, config: Mapping[str, Any]) -> str:
     """Equal for equal configurations of a workload, in whatever order they are written."""
-    text = json.dumps([workload, config], sort_keys=True, ensure_ascii=False)
+    text = _SORTED_JSON.encode([workload, config])
     return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()[:32]
 
 

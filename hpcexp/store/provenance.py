@@ -13,12 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpcexp.errors import HpcexpError
 from hpcexp.store.files import read_json, write_json, write_text
 from hpcexp.store.git import GitState, UntrackedFile, read_git
 from hpcexp.store.layout import ExperimentDir
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 
 @dataclass(frozen=True)
@@ -149,5 +152,18 @@ def _find_user() -> str:
 def _list_packages() -> dict[str, str]:
     from importlib import metadata  # takes 10 ms, which `status` need not pay
 
-    found = {d.metadata["Name"]: d.version for d in metadata.distributions() if d.metadata["Name"]}
+    found = dict(_read_name_and_version(d) for d in metadata.distributions())
+    found.pop("", None)
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+
+
+def _read_name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Of the headers alone: a package's description is long, and slow to parse."""
+    from email.parser import HeaderParser
+
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    headers = HeaderParser().parsestr(text.partition("\n\n")[0])
+    if headers["Name"] is not None:
+        return headers["Name"], headers["Version"] or ""
+    described = distribution.metadata  # a form of old setuptools has other files
+    return (described["Name"], described["Version"]) if "Name" in described else ("", "")

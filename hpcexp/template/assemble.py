@@ -36,6 +36,8 @@ def assemble(
     own = named.get(group.values.get(GROUP, ""), {})
     axes = {name: value for name, value in group.values.items() if name != GROUP}
     data = apply_dotted(merge_plain(params, own), axes)
+    if not derive:
+        return data
     for name in order_derived(derive):
         try:
             value = evaluate(derive[name], complete(config_class, data))

@@ -24,7 +24,8 @@ MAX_RUNS = 100_000
 class Checked:
     """What is left of params and grid without the faulty parts, and the faults.
 
-    `given` are the dotted names that the template sets.
+    `given` are the dotted names that the template sets; `configs` are those of the groups that
+    were found valid, by the group's name.
     `doubtful` are the names whose value was left out, or was perhaps meant: what a rule
     says about them later is an echo of a fault that is already told.
     """
@@ -39,6 +40,7 @@ class Checked:
     space: Space | None = None
     samples: Points | None = None
     sampled: dict[str, Node] = field(default_factory=dict)
+    configs: dict[str, BaseModel] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     doubtful: set[str] = field(default_factory=set)
     missing: set[tuple[str | int, ...]] = field(default_factory=set)

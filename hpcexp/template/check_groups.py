@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +45,9 @@ def check_groups(
     axes = {name: [value for _, value in pairs] for name, pairs in items.items()}
     nodes = {name: [node for node, _ in pairs] for name, pairs in items.items()}
     findings: dict[tuple[int, str], _Finding] = {}
+    find_faults = _prepare(config_class, checked, noun)
     for group in groups:
-        for fault in _find_group_faults(config_class, checked, group, noun):
+        for fault in find_faults(group):
             node, is_about_axis = _locate_in_group(fault, params, checked, nodes, axes, group)
             # Every sample has another value: their messages differ by no more than that.
             is_sampled = any(node is one for one in checked.sampled.values())
@@ -77,26 +78,27 @@ def _expand(
     return groups, items
 
 
-def _find_group_faults(
-    config_class: type[BaseModel], checked: Checked, group: Group, noun: str
-) -> list[Fault]:
-    try:
-        data = assemble(
-            config_class,
-            checked.params,
-            named={name: to_plain(node) for name, node in checked.named.items()},
-            derive={name: str(node.value) for name, node in checked.derive.items()},
-            group=group,
-        )
-    except DeriveError as error:
-        return [Fault(names=tuple(error.name.split(".")), kind="derive", message=error.message)]
-    try:
-        config_class.model_validate(data)
-    except ValidationError as error:
-        faults = translate_errors(error, model=config_class, data=data, noun=noun)
-        told = [fault for fault in faults if not _is_echo(fault, checked)]
-        return [_hint_whole_number(fault, checked) for fault in told]
-    return []
+def _prepare(
+    config_class: type[BaseModel], checked: Checked, noun: str
+) -> Callable[[Group], list[Fault]]:
+    """What finds the faults of one group, and keeps the configuration of one that has none."""
+    named = {name: to_plain(node) for name, node in checked.named.items()}
+    derive = {name: str(node.value) for name, node in checked.derive.items()}
+
+    def find(group: Group) -> list[Fault]:
+        try:
+            data = assemble(config_class, checked.params, named=named, derive=derive, group=group)
+        except DeriveError as error:
+            return [Fault(names=tuple(error.name.split(".")), kind="derive", message=error.message)]
+        try:
+            checked.configs[group.name] = config_class.model_validate(data)
+        except ValidationError as error:
+            faults = translate_errors(error, model=config_class, data=data, noun=noun)
+            told = [fault for fault in faults if not _is_echo(fault, checked)]
+            return [_hint_whole_number(fault, checked) for fault in told]
+        return []
+
+    return find
 
 
 def _hint_whole_number(fault: Fault, checked: Checked) -> Fault:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from hpcexp.errors import Problem, TemplateError, UsageError
 from hpcexp.template.check import Checked, check_num_runs, check_values
 from hpcexp.template.check_groups import check_groups
+from hpcexp.template.collector import paused_collector
 from hpcexp.template.comparison import Comparison, find_unknown_names
 from hpcexp.template.document import Entries, Header, find_unknown_keys
 from hpcexp.template.extend import read_layers
@@ -39,6 +40,7 @@ from hpcexp.workloads.own.places import find_code_dir, find_project_dirs, look_i
 _HEADER_KEYS = tuple(Header.model_fields)
 
 
+@paused_collector()
 def load_template(
     path: Path | str,
     *,
@@ -277,8 +279,11 @@ def _build(
     comparison = to_plain(entries["comparison"]) if "comparison" in entries else {}
     axes, values = to_plain(checks.grid), checks.values
     assert values is not None
+    header = Header.model_validate(plain).model_dump()
+    # A workload that trains by itself may have been checked with more than its own class knows.
+    is_whole = checks.config_class is load_config_class(header["workload"])
     return Template(
-        **Header.model_validate(plain).model_dump(),
+        **header,
         params={**list_defaults(checks.config_class), **to_plain(checks.params)},
         grid={name: tuple(items) for name, items in axes.items()},
         zips=tuple(
@@ -296,6 +301,7 @@ def _build(
         profile=profile,
         overrides=overrides,
         sources=sources,
+        checked=values.configs if is_whole else {},
     )
 
 

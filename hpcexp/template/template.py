@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+from pydantic import BaseModel
 
 from hpcexp.grid import Group, Run, expand_groups, expand_runs
 from hpcexp.sampling import ADAPTIVE, draw_described
@@ -28,7 +31,8 @@ class Template:
     `overrides` are the
     `--set` texts, and those of `rand_inits` and `name`, in the order they were applied.
     `sources` are the files that were read, the template itself first. `site` says which
-    laboratory's site filled in what it leaves out (hpcexp.site).
+    laboratory's site filled in what it leaves out (hpcexp.site). `checked` are configurations
+    of groups, by name, that need not be validated again.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Template:
     overrides: tuple[str, ...]
     sources: tuple[Source, ...]
     site: Mapping[str, Any] = field(default_factory=dict)
+    checked: Mapping[str, BaseModel] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_search(self) -> bool:
@@ -64,6 +69,10 @@ class Template:
 
     def groups(self) -> tuple[Group, ...]:
         """The hyperparameter combinations: named groups, grid, zips, samples, the last fastest."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> tuple[Group, ...]:
         return expand_groups(
             self.grid,
             named=self.named,
@@ -78,9 +87,11 @@ class Template:
 
     def config_for(self, group: Group) -> dict[str, Any]:
         """All the hyperparameters of a group, defaults included, JSON-able."""
-        config_class = load_config_class(self.workload)
-        data = assemble(
-            config_class, self.params, named=self.named, derive=self.derive, group=group
-        )
-        config = config_class.model_validate(data)
+        config = self.checked.get(group.name)
+        if config is None:
+            config_class = load_config_class(self.workload)
+            data = assemble(
+                config_class, self.params, named=self.named, derive=self.derive, group=group
+            )
+            config = config_class.model_validate(data)
         return config.model_dump(mode="json")

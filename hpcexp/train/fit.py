@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import copy
 import logging
-import time
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hpcexp.errors import HpcexpError, SupersededError
+from hpcexp.errors import SupersededError
 from hpcexp.train.best import BestParameters, name_evaluated
 from hpcexp.train.continuation import BEFORE_END, undo_end
 from hpcexp.train.control import Controller
+from hpcexp.train.feed import Feed
 from hpcexp.train.forensics_record import FailedStep, look_into
-from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, make_block, place_samples
+from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock
+from hpcexp.train.options import FitOptions as FitOptions
+from hpcexp.train.origin import check_origin, describe_origin, move_tree
 from hpcexp.train.precision import check_precision, computing_in
 from hpcexp.train.recorder import Divergence, EpochRecorder
 from hpcexp.train.recovery import Recovery
@@ -36,22 +37,6 @@ from hpcexp.train.strategy import HasStrategy
 from hpcexp.train.workload import ScheduleValues, Workload
 
 logger = logging.getLogger("hpcexp.worker")
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """How to run, as opposed to what to train: none of these changes a number.
-
-    `inspect` is given the model in evaluation mode and the epoch, every `inspect_every`
-    epochs; what goes wrong in it is logged and does not end the run.
-    """
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    checkpoint_every_s: float = 300.0
-    read_back_every_s: float = 2.0
-    clock: Callable[[], float] = time.monotonic
-    inspect: Callable[[nn.Module, int], None] | None = None
-    inspect_every: int | None = None
 
 
 def fit(
@@ -122,9 +107,13 @@ class Training:
             model, self.config.optimizer, self.strategy, self.config.precision
         )
         self.evaluated_model = copy.deepcopy(model).eval()
-        loaded = workload.load_data()
-        train = place_samples(loaded.pop("train"), device=options.device, dtype=dtype)
-        self.data = {"train": train, **{split: self._move(data) for split, data in loaded.items()}}
+        self.feed = Feed(
+            workload,
+            streams=streams,
+            strategy=self.strategy,
+            device=options.device,
+            dtype=dtype,
+        )
         self.state: TrainState = self.step_function.init_state(streams)
         self.step = 0
         self.asked_to_end = ""
@@ -134,7 +123,6 @@ class Training:
         self.recorder = EpochRecorder(
             workload, extra_columns=self.strategy.column_names if self.strategy else ()
         )
-        self.block: tuple[int, InputBlock] | None = None
         self.controller = Controller(
             self.config,
             clock=self.options.clock,
@@ -190,29 +178,20 @@ class Training:
 
     def get_block(self) -> InputBlock:
         """What the next step and its neighbours read, made when the first of them is next."""
-        index = self.step // STEPS_PER_BLOCK
-        if self.block is None or self.block[0] != index:
-            made = make_block(
-                self.workload,
-                self.streams,
-                block=index,
-                device=self.options.device,
-                dtype=self.dtype,
-            )
-            self.block = (index, made)
-        return self.block[1]
+        return self.feed.get_block(self.step)
+
+    @property
+    def data(self) -> dict[str, dict[str, Tensor]]:
+        """The data on the device, by split; lanes with equal data share it."""
+        return self.feed.data
+
+    @data.setter
+    def data(self, shared: dict[str, dict[str, Tensor]]) -> None:
+        self.feed.data = shared
 
     def _make_inputs(self, step: int) -> tuple[StepInputs, Tensor]:
-        """What a step reads, and the indices of its samples in the training set."""
         assert step == self.step
-        offset, block = step % STEPS_PER_BLOCK, self.get_block()
-        indices, factor = block.indices[offset], self.lr_factor
-        if self.strategy is not None:
-            values = {name: tensor[offset] for name, tensor in block.values.items()}
-            chosen = self.strategy.choose_samples(self.state.strategy, values)
-            indices = indices if chosen is None else chosen
-        inputs = block.select(offset, self.data["train"], indices=indices)
-        return inputs.scale("lr", factor) if factor != 1.0 else inputs, indices
+        return self.feed.make_inputs(step, self.state.strategy, lr_factor=self.lr_factor)
 
     @property
     def lr_factor(self) -> float:
@@ -417,13 +396,13 @@ class Training:
             "epoch_records": self.recorder.pending(),
             "controller": self.controller.pack(),
             "best": self.best.pack(),
-            **self._origin(),
+            **describe_origin(self.streams),
         }
 
     def _restore(self) -> None:
         checkpoint, resume_step = self.sink.load_checkpoint(), None
         if checkpoint is not None:
-            self._check_origin(checkpoint)
+            check_origin(checkpoint, self.streams)
             checkpoint, resume_step = undo_end(checkpoint, num_steps=self.config.num_steps)
             self.before_end = checkpoint.get(BEFORE_END, {})
             if "recovery" in checkpoint:  # those of older versions have none
@@ -436,44 +415,15 @@ class Training:
             self._read_back()  # the row of an epoch whose end was undone
 
     def _take_up(self, checkpoint: Checkpoint) -> None:
-        self.state = TrainState(**_move_tree(checkpoint["state"], self.options.device))
+        self.state = TrainState(**move_tree(checkpoint["state"], self.options.device))
         self.step = checkpoint["step"]
         self.controller.unpack(checkpoint["controller"])
         lr = self.config.compute_lr(max(self.step - 1, 0)) * self.lr_factor
         self.recorder.resume(checkpoint["epoch_records"], step=self.step, lr=lr)
-        self.best.unpack(_move_tree(checkpoint["best"], self.options.device))
-
-    def _check_origin(self, checkpoint: Checkpoint) -> None:
-        """A run that went on with other random numbers would look like one that did not."""
-        for name, value in self._origin().items():
-            if checkpoint[name] != value:
-                raise HpcexpError(
-                    f"the checkpoint is of another run: its {name} is {checkpoint[name]}, "
-                    f"this run's is {value}"
-                )
-
-    def _origin(self) -> dict[str, int]:
-        return {
-            "seed": self.streams.seed,
-            "rand_init": self.streams.rand_init,
-            "steps_per_block": STEPS_PER_BLOCK,
-        }
-
-    def _move(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {
-            k: v.to(self.options.device, self.dtype if v.is_floating_point() else None)
-            for k, v in data.items()
-        }
+        self.best.unpack(move_tree(checkpoint["best"], self.options.device))
 
 
 def _scale_lr(values: ScheduleValues, factor: float) -> ScheduleValues:
     lr = values["lr"]
     assert isinstance(lr, float)
     return values if factor == 1.0 else {**values, "lr": lr * factor}
-
-
-def _move_tree(tree: dict[str, object], device: torch.device) -> dict[str, Any]:
-    return {
-        k: _move_tree(v, device) if isinstance(v, dict) else v.to(device)  # type: ignore[attr-defined]
-        for k, v in tree.items()
-    }

@@ -8,7 +8,9 @@ import pytest
 
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.observe import observe
-from hpcexp.launch.slurm.change import change_jobs, hold_jobs, release_jobs
+from hpcexp.launch.slurm.change import change_jobs, hold_jobs, release_jobs, share_throttle
+from hpcexp.launch.submit import Wish, submit_runs
+from hpcexp.store.experiment import read_plan
 from hpcexp.store.status import State
 from hpcexp.store.submissions import Stage, read_submissions
 from tests.simulated_cluster.laboratory import Laboratory
@@ -172,3 +174,31 @@ def test_max_parallel_is_kept(tmp_path: Path) -> None:
         laboratory.launch(experiment)
         laboratory.cluster.run(until=laboratory.cluster.clock.now + 60)
         assert len(laboratory.cluster.list_running()) == 2
+
+
+def test_max_parallel_holds_for_all_arrays_of_an_experiment_together(tmp_path: Path) -> None:
+    laboratory = Laboratory(tmp_path)
+    with laboratory.open():
+        experiment = laboratory.prepare(num_groups=4)
+        plan = experiment.plan_path
+        plan.write_text(plan.read_text().replace('"max_parallel": null', '"max_parallel": 2'))
+        names = [run.name for run in read_plan(experiment).runs]
+        submit_runs(experiment, lambda: names[:3], Wish("slurm"))
+        handed = submit_runs(experiment, lambda: names[3:], Wish("slurm"))
+        assert (handed.num_jobs, handed.num_held) == (0, 5)
+        assert handed.held_reason == "max_parallel: 2 jobs of the experiment at a time"
+        cluster, most = laboratory.cluster, 0
+        while len(running := cluster.list_running()) or cluster.count_queued():
+            most = max(most, len(running))
+            cluster.run(until=cluster.clock.now + 10)
+        assert most == 2
+        # Without a word from anybody: jobs that ended submitted what was held.
+        assert observe(experiment).count(State.COMPLETED) == 8
+    assert set(laboratory.worker.num_ends.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("num_jobs", "shares"), [(5, [3, 2]), (2, [1, 1]), (1, [1, 1]), (0, [0, 0])]
+)
+def test_a_throttle_is_divided_among_arrays(num_jobs: int, shares: list[int]) -> None:
+    assert share_throttle(num_jobs, 2) == shares

@@ -80,6 +80,21 @@ def test_command_python_and_packages_are_noted(
     assert pins == sorted(pins, key=lambda pin: pin.split("==")[0].lower())
 
 
+def test_packages_are_those_that_can_be_imported_in_all_their_forms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forms = {"new-1.2.dist-info/METADATA": "new", "old-1.2.egg-info/PKG-INFO": "old"}
+    for path, name in {**forms, "oldest-1.2.egg-info": "oldest"}.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n\nName: of its description\n"
+        )
+    (tmp_path / "damaged-1.2.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    packages = collect_provenance(working_dir=Path("/")).packages
+    assert packages == {"new": "1.2", "old": "1.2", "oldest": "1.2"}
+
+
 def test_a_user_without_a_name_is_noted_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> str:
         raise KeyError("uid not found")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +343,13 @@ def test_every_group_has_a_config(load: Load) -> None:
     widths: list[Any] = [template.config_for(group)["rnn_width"] for group in template.groups()]
     assert widths == [16, 48, 16, 48]
     assert template.config_for(Group(name="base", values={}))["rnn_width"] == 32
+
+
+def test_the_configurations_that_were_checked_are_those_that_the_template_says(
+    load: Load,
+) -> None:
+    template = load(FULL)
+    anew = replace(template, checked={})
+    assert set(template.checked) == {group.name for group in template.groups()}
+    for group in template.groups():
+        assert template.config_for(group) == anew.config_for(group)

@@ -64,17 +64,31 @@ def change_jobs(experiment: ExperimentDir, changes: Mapping[str, Any]) -> Change
         settle_all(experiment)
         plan = read_plan(experiment)
         found = _find_queued(experiment)
-        num_arrays = 0
+        throttled = [q for q in found if "max_parallel" in changes and q.waiting]
+        shares = share_throttle(changes.get("max_parallel", NO_THROTTLE), len(throttled))
+        for queued, share in zip(throttled, shares, strict=True):
+            throttle = f"ArrayTaskThrottle={share}"
+            _call("scontrol", "update", f"JobId={queued.array_id}", throttle)
         for queued in found:
-            if "max_parallel" in changes and queued.waiting:
-                throttle = f"ArrayTaskThrottle={changes['max_parallel']}"
-                _call("scontrol", "update", f"JobId={queued.array_id}", throttle)
-                num_arrays += 1
             if spelled:
                 for ids in _split(queued.waiting):
                     _call("scontrol", "update", f"JobId={ids}", *spelled)
             _record(experiment, plan, queued.submission, changes)
-    return _count(found, num_arrays)
+    return _count(found, len(throttled))
+
+
+def share_throttle(num_jobs: int, num_arrays: int) -> list[int]:
+    """How many jobs of each array may run, so that `num_jobs` of them all do.
+
+    Slurm throttles arrays one by one, and knows no throttle below 1: of more arrays than jobs
+    each runs one.
+    """
+    if num_jobs == NO_THROTTLE:
+        return [NO_THROTTLE] * num_arrays
+    return [
+        max(1, num_jobs // num_arrays + (index < num_jobs % num_arrays))
+        for index in range(num_arrays)
+    ]
 
 
 def hold_jobs(experiment: ExperimentDir) -> Changed:

@@ -8,13 +8,15 @@ of the jobs only, the others are held, and submitted by the jobs that end.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.plan import bundle_runs
 from hpcexp.launch.slurm.limits import Limits, ask_limits
-from hpcexp.launch.slurm.queue import ask_array, ask_slurm
+from hpcexp.launch.slurm.queue import Place, QueueAnswer, ask_array, ask_slurm
 from hpcexp.launch.slurm.sbatch import (
     NoRoomError,
     RefusedError,
@@ -38,6 +40,8 @@ from hpcexp.worker.packing import find_lane_keys
 
 Bundles = Sequence[Sequence[str]]
 
+_FULL = "as many jobs as the cluster allows are in the queue"
+
 
 def hand_over(
     experiment: ExperimentDir,
@@ -58,7 +62,7 @@ def hand_over(
         key_of=find_lane_keys(experiment),
         num_jobs=choose_num_jobs(resources, limits),
     )
-    room = len(bundles) if limits.room is None else limits.room
+    room = find_room(experiment, resources, limits, wanted=len(bundles))
     return _submit_within(experiment, bundles, resources, room=room, is_changed=is_changed)
 
 
@@ -70,12 +74,56 @@ def choose_num_jobs(resources: Resources, limits: Limits) -> int:
     return max(1, min(allowed))
 
 
+@dataclass(frozen=True)
+class Room:
+    """How many jobs may be submitted now, and in words why not more."""
+
+    num_jobs: int
+    reason: str
+
+
+def find_room(
+    experiment: ExperimentDir, resources: Resources, limits: Limits, *, wanted: int
+) -> Room:
+    """What the cluster's limits leave, and `max_parallel`.
+
+    The `%N` of an array counts its own jobs only. So as long as other jobs of the experiment are
+    in the queue, there are never more new ones than may run beside them: then no throttle is
+    needed. A job that asks this trains no more, and does not count.
+    Raises NoRoomError where Slurm does not say which jobs there are.
+    """
+    room = Room(wanted if limits.room is None else limits.room, _FULL)
+    if resources.max_parallel is None:
+        return room
+    answer = _ask_own_jobs(experiment)
+    if not answer.is_known:
+        raise NoRoomError(
+            f"squeue did not answer ({answer.problem}): how many jobs may run beside those of "
+            "before (max_parallel) is not known; when it answers again: "
+            f"hpcexp resume {experiment.name}"
+        )
+    others = [key for key in answer.live if key != _find_own_place(experiment)]
+    left = max(0, resources.max_parallel - len(others))
+    if not others or left >= room.num_jobs:
+        return room
+    return Room(left, f"max_parallel: {resources.max_parallel} jobs of the experiment at a time")
+
+
+def _find_own_place(experiment: ExperimentDir) -> Place | None:
+    """The name and index of the job that this process is part of, if it is one of ours."""
+    own = f"{os.environ.get('SLURM_ARRAY_JOB_ID')}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
+    for record in read_submissions(experiment):
+        if own in record.job_ids:
+            return record.job_name, record.job_ids.index(own)
+    return None
+
+
 def _submit_within(
     experiment: ExperimentDir,
     bundles: Bundles,
     resources: Resources,
     *,
-    room: int,
+    room: Room,
     is_changed: bool,
 ) -> list[Submission]:
     """Submit as many bundles as there is room for, and hold the rest.
@@ -85,9 +133,9 @@ def _submit_within(
     the rest later.
     """
     record = partial(_record, experiment, resources, is_changed)
-    problem = "as many jobs as the cluster allows are in the queue"
-    while room > 0:
-        first, rest = bundles[:room], bundles[room:]
+    count, problem = room.num_jobs, room.reason
+    while count > 0:
+        first, rest = bundles[:count], bundles[count:]
         # Held before it is submitted: a command that is killed in between loses none.
         held = [record(rest, Stage.HELD, problem)] if rest else []
         submission = record(first, Stage.SUBMITTING, "")
@@ -98,11 +146,11 @@ def _submit_within(
                 give_up(experiment, part, "its other part was refused")
             if isinstance(error, RefusedError):
                 raise
-            problem, room = str(error), len(first) // 2
+            problem, count = str(error), len(first) // 2
         else:
             mark_held(experiment)
             return [submitted, *held]
-    if _has_live_jobs(experiment):  # which will submit it when they end
+    if _ask_own_jobs(experiment).live:  # which will submit it when they end
         held = [record(bundles, Stage.HELD, problem)]
         mark_held(experiment)
         return held
@@ -113,9 +161,8 @@ def _submit_within(
     )
 
 
-def _has_live_jobs(experiment: ExperimentDir) -> bool:
-    records = read_submissions(experiment)
-    return bool(ask_slurm([s for s in records if s.stage == Stage.SUBMITTED]).live)
+def _ask_own_jobs(experiment: ExperimentDir) -> QueueAnswer:
+    return ask_slurm([s for s in read_submissions(experiment) if s.stage == Stage.SUBMITTED])
 
 
 def _record(
@@ -167,10 +214,10 @@ def submit_held(experiment: ExperimentDir, plan_resources: Resources) -> list[Su
         )
         bundles = _list_own_bundles(experiment, record)
         limits = ask_limits(qos=resources.qos)
-        room = len(bundles) if limits.room is None else limits.room
-        if room == 0:
-            break
         try:
+            room = find_room(experiment, resources, limits, wanted=len(bundles))
+            if room.num_jobs == 0:
+                break
             submitted += _submit_within(
                 experiment,
                 bundles,

@@ -130,6 +130,14 @@ def ask_array(submission: Submission) -> str | None:
     return ""
 
 
+def is_in_queue(job_name: str) -> bool | None:
+    """Whether a job of that name waits or is at work; None where squeue is silent."""
+    told = run_command("squeue", "--noheader", f"--format={_LINE}", f"--name={job_name}")
+    if not told.is_ok:
+        return None
+    return any(job.is_live for _, _, job in _parse_squeue(told.stdout))
+
+
 def find_array(job_name: str) -> str:
     """The id of the array of that name if squeue shows it, else nothing."""
     told = run_command("squeue", "--noheader", f"--format={_LINE}", f"--name={job_name}")

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from hpcexp.cli.deciding_view import describe_wait
 from hpcexp.launch.slurm import commands
 from hpcexp.launch.slurm.commands import Completed
 from hpcexp.launch.slurm.look import submit_look
+from hpcexp.launch.standings import is_look_job_live
 from hpcexp.store.deciding import Deciding, DecidingPlan, LookJob, read_deciding, write_deciding
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.status import RunStatus, State
 from hpcexp.store.submissions import make_submission, write_submission
 from hpcexp.template import Resources
 from tests.launch.extending import make
@@ -29,10 +32,13 @@ class Queue:
 
     live: dict[str, str] = field(default_factory=dict)
     refusal: str = ""
+    is_silent: bool = False
     scripts: list[str] = field(default_factory=list)
 
     def __call__(self, *argv: str, timeout_s: float = 30.0) -> Completed:
         if argv[0] == "squeue":
+            if self.is_silent:
+                return Completed(1, stderr="slurm_load_jobs error")
             names = next(a for a in argv if a.startswith("--name=")).removeprefix("--name=")
             return Completed(
                 0,
@@ -137,3 +143,33 @@ def test_where_the_queue_is_full_jobs_that_end_try_again(experiment: ExperimentD
     assert job is not None
     assert (job.job_id, job.problem) == ("901", "")
     assert not experiment.held_path.exists()
+
+
+# ------------------------------------------------------------- whether its job still lives
+
+
+@pytest.mark.parametrize(
+    ("happened", "is_live", "said"),
+    [
+        ("it waits", True, "job 901 takes it when the jobs before it have ended"),
+        ("it was cancelled", False, "job 901, which was to take it, is not in the queue any more"),
+        ("squeue is silent", None, "job 901 takes it when the jobs before it have ended"),
+    ],
+)
+def test_status_asks_whether_the_job_of_a_look_lives(
+    experiment: ExperimentDir, happened: str, is_live: bool | None, said: str
+) -> None:
+    queue = Queue(live={"77_[0-1]": "runs"})
+    with commands.using(queue):
+        submit_look(experiment, RESOURCES)
+        deciding = read_deciding(experiment)
+        assert deciding is not None
+        assert deciding.job is not None
+        if happened == "it waits":
+            queue.live["901"] = deciding.job.job_name
+        queue.is_silent = happened == "squeue is silent"
+        found = is_look_job_live(deciding)
+    assert found is is_live
+    waiting = {name: RunStatus(state=State.SUBMITTED) for name in NAMES}
+    lines = list(describe_wait(experiment, deciding, waiting, is_job_live=found))
+    assert said in lines[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -142,16 +143,8 @@ class Config(TrainConfig):
     @property
     def layer_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """Kernel, stride and padding of each of the encoder's convolutions."""
-        count = len(self.vae_channels)
-        return tuple(
-            zip(
-                *(
-                    (given,) * count if isinstance(given, int) else given
-                    for given in (self.vae_kernel, self.vae_stride, self.vae_padding)
-                ),
-                strict=True,
-            )
-        )
+        given = (self.vae_kernel, self.vae_stride, self.vae_padding)
+        return _list_layer_shapes(given, len(self.vae_channels))
 
     @property
     def image_sides(self) -> tuple[int, ...]:
@@ -347,3 +340,15 @@ class Config(TrainConfig):
             else [name for name in names if name.split("_")[0] in ("x", "y")]
         )
         return tuple(names.index(name) for name in wanted)
+
+
+@cache
+def _list_layer_shapes(
+    given: tuple[int | tuple[int, ...], ...], count: int
+) -> tuple[tuple[int, int, int], ...]:
+    """Kernel, stride and padding of each of `count` layers; one number is that of all.
+
+    Kept, since thousands of groups share them, and each asks several times.
+    """
+    per_layer = [(g,) * count if isinstance(g, int) else g for g in given]
+    return tuple(zip(*per_layer, strict=True))
