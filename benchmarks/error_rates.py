@@ -13,21 +13,33 @@ Not called statistics.py: beside a script of that name Python's own `statistics`
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import itertools
 import math
 import platform
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import SupportsFloat
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpcexp.analysis.looks import judge_pairs
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.harness.draws import (
+    SHAPES,
+    SIZES,
+    WITH_TIES,
+    Draw,
+    Sample,
+    draw_normal,
+    draw_tied,
+    percent,
+    show,
+)
+from benchmarks.harness.look_rates import show_looks
+from benchmarks.harness.trend_rates import NUM_SAMPLES, show_sampled, show_trends
 from hpcexp.analysis.statistics.effects import hodges_lehmann, probability_of_improvement
 from hpcexp.analysis.statistics.intervals import mean_interval, median_interval
 from hpcexp.analysis.statistics.modality import find_modes
@@ -35,46 +47,8 @@ from hpcexp.analysis.statistics.multiplicity import adjust_holm
 from hpcexp.analysis.statistics.paired import sign_test, signed_rank
 from hpcexp.analysis.statistics.proportions import boschloo_exact, fisher_exact, wilson_interval
 from hpcexp.analysis.statistics.ranks import mann_whitney
-from hpcexp.analysis.statistics.several import compare_two_axes, kruskal_wallis, spearman_trend
-from hpcexp.store.deciding import Deciding, DecidingPlan, Look, Standing
+from hpcexp.analysis.statistics.several import kruskal_wallis
 
-Sample = NDArray[np.float64]
-Draw = Callable[[np.random.Generator, int], Sample]
-
-SIZES = (4, 5, 6, 8, 12, 20, 30)
-LOOKS = (8, 16, 32, 64)
-
-
-def draw_normal(random: np.random.Generator, n: int) -> Sample:
-    return random.normal(size=n)
-
-
-def draw_heavy(random: np.random.Generator, n: int) -> Sample:
-    """Student's t with 2 degrees of freedom: no variance."""
-    return random.standard_t(2, size=n)
-
-
-def draw_lognormal(random: np.random.Generator, n: int) -> Sample:
-    return random.lognormal(size=n)
-
-
-def draw_bimodal(random: np.random.Generator, n: int) -> Sample:
-    """Six of ten near 0.15, the others near 0.55: success and failure."""
-    return np.where(random.uniform(size=n) < 0.6, 0.15, 0.55) + 0.03 * random.normal(size=n)
-
-
-def draw_tied(random: np.random.Generator, n: int) -> Sample:
-    """Four levels, the worst of them a diverged run."""
-    return random.choice([0.1, 0.2, 0.3, math.inf], size=n, p=[0.4, 0.3, 0.2, 0.1])
-
-
-SHAPES: dict[str, Draw] = {
-    "normal": draw_normal,
-    "heavy tails (t, 2 df)": draw_heavy,
-    "lognormal": draw_lognormal,
-    "bimodal": draw_bimodal,
-}
-WITH_TIES = SHAPES | {"tied, some diverged": draw_tied}
 MEDIANS = {"lognormal": 1.0, "bimodal": None}
 MEANS = {"lognormal": math.exp(0.5), "bimodal": 0.6 * 0.15 + 0.4 * 0.55}
 
@@ -102,6 +76,8 @@ def show_one_look(num: int, sizes: Sequence[int]) -> None:
     show_effects(num, sizes)
     show_tests(num, sizes)
     show_families(num, sizes)
+    show_trends(max(num // 4, 4), sizes)
+    show_sampled(max(num // 4, 4), NUM_SAMPLES[: len(sizes)])
     show_modes(num, sizes)
 
 
@@ -254,27 +230,7 @@ def show_families(num: int, sizes: Sequence[int]) -> None:
                 cells.append(percent(error / (num // 2)))
         rows += [[f"Holm over 6 pairs, {shape}", *holm], [f"unadjusted, {shape}", *naive],
                  [f"Kruskal-Wallis, {shape}", *kruskal]]  # fmt: skip
-    rows += show_trends(max(num // 20, 4), sizes)
     show("False positives at 5 %: four groups that do not differ, a claim of any pair", rows, sizes)
-
-
-def show_trends(num: int, sizes: Sequence[int]) -> list[list[str]]:
-    """Permutation tests are slow: fewer draws. Two axes: both have large effects that add up."""
-    trend, interaction = [], []
-    for n in sizes:
-        random = np.random.default_rng(n)
-        first, second = np.repeat([0, 0, 1, 1], n), np.repeat([0, 1, 0, 1], n)
-        found = np.zeros(2)
-        for _ in range(num):
-            noise = random.normal(size=4 * n)
-            p = spearman_trend(np.repeat([1, 2, 3, 4], n), noise, generator=random).p
-            sums = 5 * first + 5 * second + noise
-            both = compare_two_axes(first.tolist(), second.tolist(), sums, generator=random)
-            found += [p <= 0.05, both.p_interaction <= 0.05]
-        trend.append(percent(found[0] / num))
-        interaction.append(percent(found[1] / num))
-    return [[f"Spearman trend, normal ({num} draws)", *trend],
-            [f"interaction beside two large effects ({num} draws)", *interaction]]  # fmt: skip
 
 
 def show_modes(num: int, sizes: Sequence[int]) -> None:
@@ -292,120 +248,6 @@ def show_modes(num: int, sizes: Sequence[int]) -> None:
     show("How often a group is called bimodal (truly so in the last row only)", rows, sizes)
 
 
-# -------------------------------------------------------------------- several looks
-
-
-def show_looks(num: int) -> None:
-    """By the code that `hpcexp extend --until-decided` runs."""
-    print(f"\n### Several looks, at {', '.join(map(str, LOOKS))} runs per group: any false claim\n")
-    print("| distribution | groups | by the plan | runs per group | p <= 0.05 at any look |")
-    print("|---|--:|--:|--:|--:|")
-    for name in ("normal", "bimodal", "tied, some diverged"):
-        for num_groups in (2, 4):
-            random = np.random.default_rng(num_groups)
-            plan = make_looks(num_groups)
-            errors = np.zeros(3)
-            for _ in range(num):
-                values = {group: WITH_TIES[name](random, LOOKS[-1]) for group in plan.groups}
-                errors += look(values, plan)
-            claimed, used, naive = errors / num
-            print(f"| {name} | {num_groups} | {percent(claimed)} | {used:.0f} | {percent(naive)} |")
-    show_power(num)
-    show_equivalence(num)
-
-
-def make_looks(
-    num_groups: int, *, futility: float = 0.10, margin: float | None = None
-) -> DecidingPlan:
-    names = [f"group_{i}" for i in range(num_groups)]
-    pairs = tuple(itertools.combinations(names, 2))
-    return DecidingPlan(
-        "",
-        "",
-        "",
-        "value",
-        f"{len(pairs)} pairs",
-        pairs,
-        LOOKS,
-        0.05,
-        "quadratic",
-        futility,
-        margin,
-    )
-
-
-def look(values: dict[str, Sample], plan: DecidingPlan) -> NDArray[np.float64]:
-    """Whether anything was claimed, runs used per group, whether naive looks claim anything."""
-    deciding = run_plan(values, plan)
-    different = [s for s in deciding.standings.values() if s.standing == Standing.DIFFERENT]
-    p_at = [mann_whitney(values[a][:n], values[b][:n]).p for a, b in plan.pairs for n in LOOKS]
-    return np.array([bool(different), count_used(deciding), min(p_at) <= 0.05], float)
-
-
-def run_plan(values: dict[str, Sample], plan: DecidingPlan) -> Deciding:
-    deciding = Deciding(plan)
-    while not deciding.is_over:
-        n, number = deciding.next_rand_inits, len(deciding.looks)
-        samples = {group: values[group][:n] for group in deciding.open_groups}
-        pairs = judge_pairs(plan, number, samples, deciding.standings)
-        looks = (*deciding.looks, Look(number + 1, "", n, pairs))
-        deciding = dataclasses.replace(deciding, looks=looks)
-    return deciding
-
-
-def count_used(deciding: Deciding) -> float:
-    """Mean number of runs of a group."""
-    used: dict[str, int] = {}
-    for standing in deciding.standings.values():
-        for group, n in zip(standing.pair, standing.num_runs, strict=True):
-            used[group] = max(used.get(group, 0), n)
-    return float(np.mean(list(used.values())))
-
-
-def show_power(num: int) -> None:
-    print("\n### Two normal groups that differ by a shift: how often it is found\n")
-    print(
-        "| shift (deviations) | by the plan | runs per group | never giving up | all 64 at once |"
-    )
-    print("|---|--:|--:|--:|--:|")
-    for shift in (0.3, 0.5, 0.7, 1.0, 1.5):
-        random = np.random.default_rng(round(10 * shift))
-        found = np.zeros(4)
-        for _ in range(num):
-            values = {
-                "group_0": random.normal(size=LOOKS[-1]),
-                "group_1": random.normal(shift, size=LOOKS[-1]),
-            }
-            decided = run_plan(values, make_looks(2))
-            stubborn = run_plan(values, make_looks(2, futility=0.0))
-            whole = mann_whitney(values["group_0"], values["group_1"]).p <= 0.05
-            found += [is_different(decided), count_used(decided), is_different(stubborn), whole]
-        used = found[1] / num
-        by_plan, never, at_once = (percent(share) for share in found[[0, 2, 3]] / num)
-        print(f"| {shift:g} | {by_plan} | {used:.0f} | {never} | {at_once} |")
-
-
-def show_equivalence(num: int) -> None:
-    print("\n### Two normal groups, margin 0.5 deviations: how often they are called equivalent\n")
-    print("| shift (deviations) | equivalent | different |")
-    print("|---|--:|--:|")
-    for shift in (0.0, 0.25, 0.5):
-        random = np.random.default_rng(round(100 * shift))
-        found = np.zeros(2)
-        for _ in range(num):
-            values = {
-                "group_0": random.normal(size=LOOKS[-1]),
-                "group_1": random.normal(shift, size=LOOKS[-1]),
-            }
-            (end,) = run_plan(values, make_looks(2, margin=0.5)).standings.values()
-            found += [end.standing == Standing.EQUIVALENT, end.standing == Standing.DIFFERENT]
-        print(f"| {shift:g} | {' | '.join(percent(share) for share in found / num)} |")
-
-
-def is_different(deciding: Deciding) -> bool:
-    return any(s.standing == Standing.DIFFERENT for s in deciding.standings.values())
-
-
 # ------------------------------------------------------------------------- printing
 
 
@@ -420,18 +262,6 @@ def holds(interval: object, truth: float) -> bool:
     """Whether an interval was given and holds the truth."""
     low, high = getattr(interval, "low", math.inf), getattr(interval, "high", -math.inf)
     return bool(low <= truth <= high)
-
-
-def percent(share: SupportsFloat) -> str:
-    return f"{100 * float(share):.1f} %"
-
-
-def show(title: str, rows: Sequence[Sequence[str]], sizes: Sequence[int]) -> None:
-    print(f"\n### {title}\n")
-    print(f"| | {' | '.join(f'n = {n}' for n in sizes)} |")
-    print(f"|---|{'--:|' * len(sizes)}")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
 
 
 def describe_place() -> str:

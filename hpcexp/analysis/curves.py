@@ -39,6 +39,11 @@ class Curves:
         """Whether there is no finite value."""
         return not np.isfinite(self.values).any()
 
+    @property
+    def has_lines(self) -> bool:
+        """Whether a run has two points: one alone, as that of imported results, is no line."""
+        return bool((np.isfinite(self.values).sum(axis=1) > 1).any())
+
     def select(self, group: str) -> Curves:
         """The runs of one group."""
         keep = self.group == group

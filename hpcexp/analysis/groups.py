@@ -107,13 +107,35 @@ def _make_labels(groups: Sequence[PlannedGroup], shown: Sequence[str]) -> tuple[
     if not shown:
         return tuple(_shorten(group.name, MAX_LABEL_LENGTH) for group in groups)
     limit = max(MAX_LABEL_LENGTH // len(shown), _MIN_VALUE_LENGTH)
+    spelled = {h: _spell_apart([g.values.get(h) for g in groups]) for h in shown}
     short = [
-        ", ".join(_shorten(spell_label(g.values.get(h)), limit) for h in shown) for g in groups
+        ", ".join(_shorten(spelled[h][place], limit) for h in shown) for place in range(len(groups))
     ]
     return tuple(
         label if short.count(label) == 1 else f"{label} ({place})"
         for place, label in enumerate(short, start=1)
     )
+
+
+def _spell_apart(values: Sequence[Any]) -> list[str]:
+    """Mappings by what tells them apart: their kinds where no two share one, else what differs."""
+    mappings = {_spell_key(value): value for value in values if isinstance(value, Mapping)}
+    kinds = [str(value.get("kind")) for value in mappings.values() if "kind" in value]
+    if len(mappings) > 1 and len(set(kinds)) == len(mappings):
+        return [str(v["kind"]) if isinstance(v, Mapping) else spell_label(v) for v in values]
+    common = [
+        key
+        for key in next(iter(mappings.values()), {})
+        if len(mappings) > 1
+        and all(key in value for value in mappings.values())
+        and len({_spell_key(value[key]) for value in mappings.values()}) == 1
+    ]
+    return [
+        spell_label({k: item for k, item in v.items() if k not in common} or v)
+        if isinstance(v, Mapping)
+        else spell_label(v)
+        for v in values
+    ]
 
 
 def _shorten(text: str, limit: int) -> str:

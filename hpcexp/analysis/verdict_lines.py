@@ -87,6 +87,8 @@ def _describe_supported(findings: Findings, rest: str) -> list[tuple[str, str]]:
 
 def _describe_each(findings: Findings, verdict: Verdict, rest: str) -> list[tuple[str, str]]:
     pairs = [pair for pair in findings.pairs if pair.verdict is verdict]
+    if len(pairs) > MAX_LINES:  # those that are left out are the least certain ones
+        pairs.sort(key=lambda pair: pair.p)
     return _cut(str(verdict), [describe_pair(findings, pair) for pair in pairs], rest)
 
 
@@ -210,6 +212,7 @@ def name_outcome(mode: Mode, metric: Metric) -> str:
 
 def _list_unknown(findings: Findings) -> list[str]:
     lines = [_describe_unknown(group) for group in findings.groups if group.estimates.num_unknown]
+    lines = [*lines[:MAX_LINES], *(["and more"] if len(lines) > MAX_LINES else [])]
     cases = findings.pairs[0].p_cases if len(findings.pairs) == 1 else None
     if cases is not None:
         lines.append(f"with them p could be from {spell_p(cases.best)} to {spell_p(cases.worst)}")

@@ -31,7 +31,8 @@ def describe_plan(
     plan: DecidingPlan, levels: Sequence[float], *, num_at_hand: Mapping[str, int]
 ) -> Iterator[str]:
     """The looks, what each needs at most, and what p it asks for."""
-    spent = f"level {100 * plan.alpha:g} % for all of them together ({plan.spending} spending)"
+    together = " for all of them together" if len(plan.pairs) > 1 else ""
+    spent = f"level {100 * plan.alpha:g} %{together} ({plan.spending} spending)"
     yield f"  pairs       {plan.family}, {spent}"
     if plan.margin is not None:
         yield f"  margin      {plan.margin:g}: pairs that differ by less are equivalent"

@@ -98,7 +98,7 @@ def list_experiments(
 def _to_json(entry: Entry) -> dict[str, Any]:
     plan = entry.plan
     return {
-        "experiment": str(entry.experiment.path),
+        "experiment": str(entry.experiment.place),
         "name": plan.name,
         "launched": entry.launched,
         "question": plan.question,
@@ -143,7 +143,8 @@ def site_of(entry: Entry) -> str:
 
 
 def _make_row(entry: Entry, *, with_groups: bool, with_site: bool) -> list[str]:
-    states = ", ".join(f"{count} {state.words}" for state, count in entry.states.most_common())
+    counts = [f"{count} {state.words}" for state, count in entry.states.most_common()]
+    states = ", ".join([*counts, *(["archived"] if entry.experiment.archive else [])])
     groups = [f"{len(entry.matching_groups)} of {len(entry.plan.groups)}"] if with_groups else []
     question = entry.plan.question
     if len(question) > MAX_QUESTION_LENGTH:

@@ -73,7 +73,7 @@ def note(
     """
     if lists and (text is not None or tags or run or next_step):
         raise UsageError("--list shows notes, and takes no other text or option than --json")
-    experiment = find(experiment_name, experiments_dir, quiet=as_json)
+    experiment = find(experiment_name, experiments_dir, quiet=as_json, archives=lists)
     if lists:
         _show_notes(experiment, as_json=as_json)
         return
@@ -116,7 +116,9 @@ def _show_notes(experiment: ExperimentDir, *, as_json: bool) -> None:
     found = read_all_notes(experiment)
     if as_json:
         notes = [asdict(note) for note in found.notes]
-        print_json({"experiment": str(experiment.path), "notes": notes, "problems": found.problems})
+        print_json(
+            {"experiment": str(experiment.place), "notes": notes, "problems": found.problems}
+        )
         return
     for written in found.notes:
         click.echo("\n".join(describe_note(written)))

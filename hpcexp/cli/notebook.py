@@ -117,13 +117,13 @@ def import_file(
     \b
       hpcexp notebook import old_notes.txt
     """
-    from hpcexp.store.find import list_experiments
+    from hpcexp.store.find import list_archived, list_experiments
     from hpcexp.store.notebook.imported import find_remarks, import_notebook
 
     directory = resolve_experiments_dir(experiments_dir or context.obj)
     change = import_notebook(path, experiments_dir=directory, name=name, year=year)
     remarks = find_remarks(change.notebook)
-    here = {experiment.name for experiment in list_experiments(directory)}
+    here = {e.name for e in [*list_experiments(directory), *list_archived(directory)]}
     attached = [found for found in remarks if found in here]
     waiting = [found for found in remarks if found not in here]
     if as_json:

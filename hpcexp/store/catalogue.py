@@ -18,7 +18,7 @@ from typing import Any
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.store.conditions import MISSING, Condition, list_names, look_up
 from hpcexp.store.experiment import Plan, PlannedGroup, read_plan, read_run_config
-from hpcexp.store.find import list_experiments
+from hpcexp.store.find import list_archived, list_experiments
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.notebook.gather import Writings, read_writings
 from hpcexp.store.notebook.names import read_launch_day
@@ -85,11 +85,12 @@ class Catalogue:
 
 
 def search(experiments_dir: Path, query: Query) -> Catalogue:
-    """The experiments of a directory that meet a query.
+    """The experiments of a directory that meet a query; of archived ones little is unpacked.
 
     Raises UsageError for a hyperparameter that no experiment has.
     """
-    experiments = list_experiments(experiments_dir)
+    experiments = [*list_experiments(experiments_dir), *list_archived(experiments_dir)]
+    experiments.sort(key=lambda e: e.name, reverse=True)
     named = [e for e in experiments if query.text in e.name and _is_in_time(e, query)]
     writings = read_writings(experiments_dir)
     names = _Names()
@@ -135,6 +136,11 @@ def _try_entry(
 def _read_entry(
     experiment: ExperimentDir, *, query: Query, writings: Writings, names: _Names
 ) -> Entry | None:
+    if experiment.archive is not None:
+        from hpcexp.store.archive.contents import LISTED
+        from hpcexp.store.archive.opening import open_archive
+
+        experiment = open_archive(experiment.archive, parts=LISTED)
     plan = read_plan(experiment)
     groups = find_groups(experiment, plan, query.conditions, names=names)
     if not groups:

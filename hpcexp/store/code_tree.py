@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,7 +89,9 @@ def read_code_tree(directory: Path, *, exclude: Sequence[Path] = ()) -> CodeTree
     """
     found = run_git(directory, "rev-parse", "--show-toplevel")
     if not found:
-        raise NoTreeError(f"{directory} is in no git tree, or there is no git here")
+        if shutil.which("git") is None:
+            raise NoTreeError(f"there is no git here to read {directory}")
+        raise NoTreeError(f"{directory} is in no git tree")
     # One newline ends what git prints; a name may end in others.
     top_dir = Path(os.fsdecode(found.removesuffix(b"\n")))
     names = _list_names(top_dir)

@@ -100,8 +100,9 @@ def find_experiment(text: str, *, experiments_dir: Path, archives: bool = False)
 def _open(archive: Path, is_allowed: bool) -> ExperimentDir:
     if not is_allowed:
         raise UsageError(
-            f"{archive}: is archived: it can be looked at with status, logs and plot; for anything "
-            f"else make its directory again: hpcexp archive --restore {archive}"
+            f"{archive} is an archive, which can only be read (status, logs, plot, list, note "
+            "--list); for anything else make its directory again: hpcexp archive --restore "
+            f"{archive}"
         )
     from hpcexp.store.archive.opening import open_archive
 

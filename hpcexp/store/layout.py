@@ -52,6 +52,8 @@ REMOVED_PREFIX = ".removing-"
 PULLING_NAME = ".pulling"
 PUSHING_NAME = ".pushing"
 TRASH_NAME = ".trash"
+STATISTICS_FILE = "statistics.json"
+"""What `hpcexp plot` finds, among the figures; its `words` are lines such as `supported ...`."""
 METRICS_PATTERN = re.compile(r"metrics\.([1-9][0-9]*)\.bin")
 """Names that `RunDir.metrics_path` gives; its group is the attempt."""
 

@@ -24,6 +24,7 @@ from hpcexp.analysis.curves import average_curves, take_median
 from hpcexp.analysis.figures.boxplot import (
     SPREAD,
     choose_limits,
+    describe_groups,
     draw_boxplot,
     draw_boxplots,
     make_box_table,
@@ -157,6 +158,13 @@ def test_below_each_box_stands_how_many_runs_it_has_and_what_became_of_others(
         "32\nn = 0\n4 pending",
         "256\nn = 2\n1 above 1\n1 running\n1 failed",
     ]
+
+
+def test_turned_labels_name_by_their_marks_what_has_one(mixed_results: Results) -> None:
+    metric, axis = mixed_results.metric, mixed_results.group_axis
+    table = make_box_table(mixed_results, metric)
+    notes = describe_groups(table, axis=axis, metric=metric, by_marks=True)
+    assert notes == ["n = 4\n1 ✖", "n = 0\n4 pending", "n = 2\n1 ▲\n1 running\n1 failed"]
 
 
 def test_an_initialisation_has_the_same_place_in_every_box() -> None:

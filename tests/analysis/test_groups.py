@@ -75,3 +75,15 @@ def test_labels_that_shortening_made_equal_are_told_apart() -> None:
 )
 def test_values_are_spelled_as_a_person_would(value: Any, label: str) -> None:
     assert spell_label(value) == label
+
+
+def test_mappings_are_told_apart_by_their_kinds() -> None:
+    axis = make_axis(
+        {"scheduled_sampling": [{"kind": "linear", "duration": 4687.0}, {"kind": "constant"}, None]}
+    )
+    assert axis.labels == ("linear", "constant", "null")
+
+
+def test_of_mappings_of_one_kind_only_what_differs_is_shown() -> None:
+    axis = make_axis({"symmetry": [{"kind": "trivial", "K": 1}, {"kind": "trivial", "K": 2}]})
+    assert axis.labels == ("K=1", "K=2")

@@ -92,6 +92,7 @@ def test_what_has_no_data_is_not_drawn(tmp_path: Path) -> None:
     names = {path.stem for path in plot_experiment(experiment).written}
     assert MSE in names
     assert "success_rate" not in names
+    assert f"{MSE}_curves" not in names  # a point each is no line
 
 
 def test_one_run_is_enough(tmp_path: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from hpcexp.analysis import Results, load
-from hpcexp.analysis.figures.tasks import draw_tasks
+from hpcexp.analysis.figures.boxplot import make_box_table
+from hpcexp.analysis.figures.tasks import draw_task, draw_tasks
 from hpcexp.analysis.report.task_tables import TaskTable, make_task_tables
 from hpcexp.analysis.tasks import (
+    ERROR,
     SINGLE_TASK_MODELS,
     add_baselines,
     compare_budgets,
@@ -24,6 +29,7 @@ from hpcexp.analysis.tasks import (
     tabulate_forgetting,
 )
 from hpcexp.errors import UsageError
+from hpcexp.train.metric import Metric
 from tests.analysis.tasks_builder import build_tasks
 
 NAN = float("nan")
@@ -181,6 +187,24 @@ def test_a_figure_of_several_tasks_has_a_lying_box_for_each_group_and_task(
     assert [t.get_text() for t in panels[0].get_yticklabels()] == [
         "both", "in_turn", "only_a", "only_b",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("num_panels", [1, 3, 6])
+def test_labels_at_the_ends_of_an_axis_stay_within_their_panel(
+    with_singles: Results, num_panels: int
+) -> None:
+    table = make_box_table(with_singles, Metric(f"{ERROR}a", title="a"))
+    table["value"] = np.resize([0.4, 0.44, 0.9, 0.91], len(table))
+    figure = Figure(figsize=(3.6, 2))
+    FigureCanvasAgg(figure)
+    (panels,) = figure.subplots(1, num_panels, squeeze=False)
+    for ax in panels:
+        draw_task(ax, table, axis=with_singles.group_axis, title="a")
+        labels = [label.get_window_extent() for label in ax.get_xticklabels()]
+        assert labels
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(labels))
+        assert ax.bbox.x0 - 1 <= labels[0].x0
+        assert labels[-1].x1 <= ax.bbox.x1 + 1
 
 
 def test_the_heat_map_of_gains_has_a_row_for_each_model_of_several_tasks(

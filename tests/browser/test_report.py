@@ -294,6 +294,8 @@ def test_on_paper_there_are_charts_and_no_controls(page: Page, tmp_path: Path) -
         ".map(s => getComputedStyle(document.querySelector(s)).display)"
     )
     assert hidden == ["none"] * 3
+    shown = "getComputedStyle(document.querySelector('#pictures details')).display"
+    assert page.run(shown) == "block"
     pdf = tmp_path / "report.pdf"
     pdf.write_bytes(page.print_pdf())
     assert pdf.read_bytes().startswith(b"%PDF")

@@ -40,6 +40,7 @@ def find_archive(hpcexp: CommandLine) -> Path:
 
 def test_an_archived_experiment_is_listed_read_and_drawn_in_place(trained: CommandLine) -> None:
     (experiment,) = trained.experiments
+    trained("note", "tiny", "wider next time", "--tag", "paper")
     shown = trained("archive", "tiny", "--remove")
     assert "every checksum was read back" in shown
     assert not experiment.path.exists()
@@ -47,6 +48,8 @@ def test_an_archived_experiment_is_listed_read_and_drawn_in_place(trained: Comma
 
     assert f"archived  {experiment.name}  4" in trained("status")
     assert "rnn_width=4" in trained("status", "tiny")
+    assert "1 completed, archived" in trained("list", "--tag", "paper")
+    assert "wider next time" in trained("note", "tiny", "--list")
     assert "completed after 160 steps" in trained("logs", "tiny", "rnn_width=4_rand_0")
     drawn = trained("plot", "tiny", "--figure", "boxplots")
     assert f"read from experiments/{archive.name}" in drawn

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpcexp.errors import UsageError
+from hpcexp.launch.archive import Wanted, archive_experiment
 from hpcexp.store.catalogue import Query, list_tags, search
 from hpcexp.store.conditions import parse_condition
 from hpcexp.store.experiment import Plan, create_experiment
@@ -155,3 +156,15 @@ def test_a_note_that_cannot_be_read_is_named(directory: Path) -> None:
 
 def test_an_empty_directory_has_none(tmp_path: Path) -> None:
     assert search(tmp_path / "none", Query(conditions=[parse_condition("lr=1")])).entries == ()
+
+
+def test_archived_experiments_are_found_by_what_was_written_about_them(
+    directory: Path, find: Find
+) -> None:
+    archive_experiment(ExperimentDir(directory / WIDTH), Wanted(remove=True))
+    assert find() == [LOSS, RATE, WIDTH]
+    assert find("rnn_width=16", tags=("paper",)) == [WIDTH]
+    (entry,) = search(directory, Query(text="width")).entries
+    assert [note.text for note in entry.notes] == ["good"]
+    assert entry.states == {State.FAILED: 1, State.PENDING: 3}
+    assert entry.experiment.place == directory / f"{WIDTH}.tar.zst"

@@ -154,7 +154,7 @@ def test_outside_of_git_only_hpcexp_is_copied_and_it_says_so(
     assert [p.name for p in experiment.code_dir.iterdir()] == ["package"]
     assert snapshot.tree is None
     assert snapshot.problem == (
-        f"{tmp_path} is in no git tree, or there is no git here: only hpcexp itself is copied, "
+        f"{tmp_path} is in no git tree: only hpcexp itself is copied, "
         "and an edit of other code changes what waiting jobs train"
     )
 

@@ -36,6 +36,7 @@ MIN_LOG_SPAN = 10.0
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _AXES_HEIGHT = 3.2  # inches
 _MARKERS = {"beyond": "^", "diverged": "X", "censored": "d"}
+_ABOVE, _DIVERGED = "\u25b2", "\u2716"  # the same marks as letters
 _SIZES = {"beyond": 42.0, "diverged": 42.0}
 
 
@@ -86,7 +87,12 @@ def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metr
     if metric.success_below is not None:
         style.draw_threshold(ax, metric.success_below)
     ax.set_ylabel(as_plain_text(name_axis(metric.title, metric.name)), fontsize=NORMAL)
-    return style.label_groups(ax, axis, notes=describe_groups(table, axis=axis, metric=metric))
+    return style.label_groups(
+        ax,
+        axis,
+        notes=describe_groups(table, axis=axis, metric=metric),
+        turned=describe_groups(table, axis=axis, metric=metric, by_marks=True),
+    )
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,17 @@ def choose_limits(values: NDArray[np.float64], metric: Metric) -> Limits:
     return Limits(0 if low >= 0 else low - 0.06 * span, high + 0.06 * span, is_log=False)
 
 
-def describe_groups(table: pd.DataFrame, *, axis: GroupAxis, metric: Metric) -> list[str]:
-    """Lines below each box: `n = 6`, and what is no ordinary point: `1 diverged`, `2 running`."""
-    return [_describe_group(table[table["group"] == name], metric) for name in axis.names]
+def describe_groups(
+    table: pd.DataFrame, *, axis: GroupAxis, metric: Metric, by_marks: bool = False
+) -> list[str]:
+    """Lines below each box: `n = 6`, and what is no ordinary point: `1 diverged`, `2 running`.
+
+    `by_marks` names what has a mark in the figure by it, as words take much room when turned.
+    """
+    return [
+        _describe_group(table[table["group"] == name], metric, by_marks=by_marks)
+        for name in axis.names
+    ]
 
 
 def spread_points(rand_init: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -127,15 +141,18 @@ def spread_points(rand_init: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(SPREAD * ((0.5 + rand_init * _GOLDEN) % 1 - 0.5), np.float64)
 
 
-def _describe_group(group: pd.DataFrame, metric: Metric) -> str:
+def _describe_group(group: pd.DataFrame, metric: Metric, *, by_marks: bool) -> str:
     lines = [f"n = {group['is_final'].sum()}"]
     beyond = int((_is_beyond(group["value"].to_numpy(np.float64), metric.cap)).sum())
-    lines += [f"{beyond} above {metric.cap:g}"] if beyond else []
+    lines += [f"{beyond} {_ABOVE if by_marks else f'above {metric.cap:g}'}"] if beyond else []
     censored = int(_find_censored(group).sum())
     lines += [f"{censored} foretold"] if censored else []
     counts = group["state"].value_counts()
     named = [s for s in STATES if s not in FINISHED - {State.DIVERGED}]
-    return "\n".join([*lines, *(f"{counts[s]} {s}" for s in named if counts.get(s, 0))])
+    words = {State.DIVERGED.value: _DIVERGED} if by_marks else {}
+    return "\n".join(
+        [*lines, *(f"{counts[s]} {words.get(s, s)}" for s in named if counts.get(s, 0))]
+    )
 
 
 def _draw_one(results: Results, metric: Metric, *, stem: str, medium: Medium) -> Iterator[Drawing]:
@@ -151,7 +168,8 @@ def _draw_one(results: Results, metric: Metric, *, stem: str, medium: Medium) ->
         medium=medium,
     )
     draw_boxplot(ax, table, axis=axis, metric=metric)
-    style.set_title(ax, f"final {metric.title}, {table['is_final'].sum()} of {len(table)} runs")
+    final = "" if metric.title.startswith("final ") else "final "
+    style.set_title(ax, f"{final}{metric.title}, {table['is_final'].sum()} of {len(table)} runs")
     explanation = _explain(table, metric)
     yield make_drawing(stem, figure, table, results=results, explanation=explanation, medium=medium)
 

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hpcexp.analysis.curves import (
@@ -58,7 +59,7 @@ def draw_loss_curves(results: Results, *, medium: Medium = SCREEN) -> Iterator[D
     ]
     yield from _draw_panels(
         results,
-        [p for p in panels if not p.is_empty],
+        [p for p in panels if p.has_lines],
         stem="loss_curves",
         title=describe_loss(TOTAL_LOSS),
         cap=None,
@@ -73,7 +74,7 @@ def draw_metric_curves(results: Results, *, medium: Medium = SCREEN) -> Iterator
     curves = average_curves(results, metric=metric.name, split="validate", window=window)
     yield from _draw_panels(
         results,
-        [] if curves.is_empty else [curves],
+        [curves] if curves.has_lines else [],
         stem=f"{metric.name}_curves",
         title=metric.title,
         cap=metric.cap,
@@ -109,7 +110,9 @@ def draw_curves(
     _limit_range(ax, curves, scale=scale)
     averaged = f"epoch (means over {curves.window} epochs)" if curves.window > 1 else "epoch"
     ax.set_xlabel(averaged, fontsize=NORMAL)
-    ax.set_xlim(0, max(float(curves.epoch[-1] + curves.window / 2), 1.0))
+    end = curves.epoch[-1] + (curves.window / 2 if curves.window > 1 else 0)
+    ax.set_xlim(0, max(float(end), 1.0))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     return style.tidy(ax)
 
 

@@ -57,23 +57,26 @@ def choose_axes_width(axis: GroupAxis, notes: Sequence[str]) -> float:
     return side_by_side if side_by_side <= _MAX_WIDTH else min(turned, _MAX_WIDTH)
 
 
-def label_groups(ax: Axes, axis: GroupAxis, *, notes: Sequence[str]) -> Axes:
+def label_groups(
+    ax: Axes, axis: GroupAxis, *, notes: Sequence[str], turned: Sequence[str] | None = None
+) -> Axes:
     """Write the groups' labels below the axis, with a note (lines of text) under each.
 
     Side by side where the axes, as wide as they are now, have room; else turned by 90
     degrees, with the note in one line, beside the label where lines are too close for two.
+    `turned` are shorter notes for then.
     """
     beside = join_notes(axis, notes)
     figure = ax.get_figure(root=True)
     assert figure is not None
     slot = ax.get_position().width * figure.get_figwidth() / len(beside)
     fits = max(measure(text, fontsize=NORMAL)[0] for text in beside) <= _FILLED_SLOT * slot
-    flat = [note.replace("\n", ", ") for note in notes]
-    turned = join_notes(axis, flat, between="\n" if slot >= _SLOT_OF_TWO_LINES else "  ")
+    flat = [note.replace("\n", ", ") for note in turned or notes]
+    upright = join_notes(axis, flat, between="\n" if slot >= _SLOT_OF_TWO_LINES else "  ")
     ax.set_xlim(-0.5, len(beside) - 0.5)
     ax.set_xticks(
         range(len(beside)),
-        labels=beside if fits else turned,
+        labels=beside if fits else upright,
         rotation=0 if fits else 90,
         multialignment="center" if fits else "right",
     )

@@ -41,7 +41,7 @@ from hpcexp.analysis.tasks import (
 )
 from hpcexp.train.metric import Metric
 
-_ROW, _PANEL, _GAP = 0.3, 1.15, 0.14  # inches
+_ROW, _PANEL, _GAP, _TICK = 0.3, 1.15, 0.14, 0.45  # inches
 _BUDGET_SIZE = (3.6, 3.0)
 
 
@@ -113,8 +113,26 @@ def draw_task(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, title: str) -> 
     style.tidy(ax)
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x", color=style.LIGHT_GREY, linewidth=0.6)
-    ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.tick_params(axis="x", labelsize=SMALL)
+    return _label_within(ax)
+
+
+def _label_within(ax: Axes) -> Axes:
+    """As many ticks as there is room for; a label at an end does not reach the next panel."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    width = ax.get_position().width * figure.get_figwidth()
+    low, high = ax.get_xlim()
+    most = min(3, max(1, int(width / _TICK)))
+    ticks = [t for t in MaxNLocator(most).tick_values(low, high) if low <= t <= high]
+    texts = [f"{tick:g}" for tick in ticks]
+    ax.set_xticks(ticks, texts)
+    for label, tick, text in zip(ax.get_xticklabels(), ticks, texts, strict=True):
+        half = measure(text, fontsize=SMALL)[0] / 2
+        if width * (tick - low) / (high - low) < half:
+            label.set_horizontalalignment("left")
+        elif width * (high - tick) / (high - low) < half:
+            label.set_horizontalalignment("right")
     return ax
 
 

@@ -58,7 +58,8 @@ def _keep(picture: bytes, experiment: ExperimentDir, place: NotebookDir) -> None
 
 def _draw(experiment: ExperimentDir) -> bytes | None:
     try:
-        results = load(experiment)
+        # Of an archive the notebook has unpacked no more than its words.
+        results = load(experiment.archive or experiment)
         with using_fonts_for(collect_text(results.plan, results.group_axis)):
             drawing = next(iter(draw_boxplots(results)), None)
             return None if drawing is None else _shrink(render_figure(drawing.figure, "png"))

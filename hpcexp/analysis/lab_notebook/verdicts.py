@@ -6,10 +6,7 @@ from typing import Any
 
 from hpcexp.errors import HpcexpError
 from hpcexp.store.files import read_json
-from hpcexp.store.layout import ExperimentDir
-
-FILE = "statistics.json"
-"""What `hpcexp plot` writes beside its figures; its `words` are lines such as `supported ...`."""
+from hpcexp.store.layout import STATISTICS_FILE, ExperimentDir
 
 
 def read_verdicts(experiment: ExperimentDir) -> tuple[str, ...] | None:
@@ -18,7 +15,9 @@ def read_verdicts(experiment: ExperimentDir) -> tuple[str, ...] | None:
     They are read, not computed: a notebook of a thousand experiments must not test them all.
     Where runs have changed since, a last line says so.
     """
-    path = experiment.plots_dir / FILE
+    path = experiment.plots_dir / STATISTICS_FILE
+    if experiment.archive is not None and not path.exists():  # not plotted since
+        path = ExperimentDir(experiment.path).plots_dir / STATISTICS_FILE
     try:
         words = _find_words(read_json(path))
         is_old = path.stat().st_mtime < experiment.summary_path.stat().st_mtime

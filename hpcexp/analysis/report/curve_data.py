@@ -39,7 +39,7 @@ def collect_curves(results: Results) -> list[Data]:
     left = MAX_NUMBERS
     for name, split in list_curves(results):
         curves = average_curves(results, metric=name, split=split, window=window)
-        if curves.is_empty:
+        if not curves.has_lines:
             continue
         step = _choose_step(curves, budget=min(left, MAX_NUMBERS // 3))
         runs = [] if step is None else _collect_runs(curves, step, results)

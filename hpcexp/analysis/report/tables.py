@@ -12,6 +12,7 @@ from hpcexp.analysis.findings import Findings, GroupFinding, PairFinding
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.spelling import spell_hours, spell_number, spell_p, spell_percent
 from hpcexp.analysis.statistics.intervals import Interval
+from hpcexp.analysis.statistics.power import MAX_RUNS as MOST_NEEDED
 from hpcexp.analysis.verdict_lines import describe_pair
 from hpcexp.store.status import FINISHED, RunStatus, State
 
@@ -152,7 +153,8 @@ def _make_pair_row(findings: Findings, pair: PairFinding) -> PairRow:
     sizes = pair.sample_sizes
     needed = ""
     if sizes is not None:
-        low, high = (n if n is not None else "more" for n in (sizes.low, sizes.high))
+        beyond = f"> {MOST_NEEDED}"
+        low, high = (n if n is not None else beyond for n in (sizes.low, sizes.high))
         needed = f"{low} to {high}" if low != high else f"{low}"
     return PairRow(
         first=labels[0],

@@ -11,12 +11,14 @@ from enum import IntEnum
 from pathlib import Path, PurePosixPath
 
 from hpcexp.errors import HpcexpError
-from hpcexp.store.layout import UNFINISHED_PREFIX, ExperimentDir
+from hpcexp.store.layout import STATISTICS_FILE, UNFINISHED_PREFIX, ExperimentDir
 
 _HERE = ExperimentDir(Path())
 _RUN = _HERE.run("run")
 _RUNS, _JOBS = _HERE.runs_dir.name, _HERE.jobs_dir.name
 _WRITTEN_LATER = frozenset({_RUNS, _JOBS, _HERE.plots_dir.name, _HERE.eval_dir("x").path.parts[0]})
+_STATISTICS = f"{_HERE.plots_dir.name}/{STATISTICS_FILE}"
+_METRICS = "metrics."
 # Locks, claims, and what is being written at this moment, or was when its writer was killed.
 TRANSIENT = re.compile(
     r"\.lock|\.(summary|held|tracking\.[a-z]+)\.lock|\..*lock\.held|\.claim\.[0-9]+|\..*\.tmp|metrics\.[0-9]+\.bin\.tmp"
@@ -27,14 +29,18 @@ class Part(IntEnum):
     """What a file is for, in the order of an archive."""
 
     RECORDS = 0
-    LOGS = 1
-    RESULTS = 2
-    PARAMETERS = 3
-    CHECKPOINTS = 4
+    METRICS = 1
+    LOGS = 2
+    RESULTS = 3
+    PARAMETERS = 4
+    CHECKPOINTS = 5
 
 
-READ_IN_PLACE = frozenset({Part.RECORDS, Part.LOGS})
+READ_IN_PLACE = frozenset({Part.RECORDS, Part.METRICS, Part.LOGS})
 """What `status`, `logs` and `plot` look at."""
+
+LISTED = frozenset({Part.RECORDS})
+"""What `list` and the notebook's words come from."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,11 @@ def find_part(path: str) -> Part:
         return _find_part_of_run(parts)
     if parts[0] == _JOBS:
         return Part.RECORDS if len(parts) == 2 else Part.LOGS
-    is_record = len(parts) == 1 or (
-        parts[0] == _HERE.provenance_dir.name and path.endswith(".json")
+    is_record = (
+        len(parts) == 1
+        or parts[0] == _HERE.notes_dir.name
+        or (parts[0] == _HERE.provenance_dir.name and path.endswith(".json"))
+        or path == _STATISTICS
     )
     return Part.RECORDS if is_record else Part.RESULTS
 
@@ -89,7 +98,9 @@ def _find_part_of_run(parts: tuple[str, ...]) -> Part:
     }
     if len(parts) > 3:
         return folders.get(parts[2], Part.RESULTS)
-    return Part.PARAMETERS if parts[2].endswith(".pt") else Part.RECORDS
+    if parts[2].endswith(".pt"):
+        return Part.PARAMETERS
+    return Part.METRICS if parts[2].startswith(_METRICS) else Part.RECORDS
 
 
 def list_files(experiment: ExperimentDir) -> Listing:

@@ -9,24 +9,24 @@ import tempfile
 from pathlib import Path
 
 from hpcexp.errors import HpcexpError
-from hpcexp.store.archive.contents import READ_IN_PLACE
+from hpcexp.store.archive.contents import READ_IN_PLACE, Part
 from hpcexp.store.archive.reading import read_archive, read_manifest
 from hpcexp.store.layout import ExperimentDir
 
 
-def open_archive(archive: Path) -> ExperimentDir:
-    """An experiment that can be read: what `status`, `logs` and `plot` look at lies in a
-    temporary directory until this process ends. Checkpoints stay where they are.
+def open_archive(archive: Path, *, parts: frozenset[Part] = READ_IN_PLACE) -> ExperimentDir:
+    """An experiment that can be read: what `status`, `logs` and `plot` look at, or other `parts`
+    of it, lies in a temporary directory until this process ends. Checkpoints stay where they are.
 
     Raises DamagedArchiveError where one of these files is damaged.
     """
     path = archive.resolve()
     found = path.stat()
-    return ExperimentDir(_unpack(path, found.st_mtime_ns, found.st_size), archive=archive)
+    return ExperimentDir(_unpack(path, found.st_mtime_ns, found.st_size, parts), archive=archive)
 
 
 @functools.cache
-def _unpack(archive: Path, _modified_ns: int, _num_bytes: int) -> Path:
+def _unpack(archive: Path, _modified_ns: int, _num_bytes: int, parts: frozenset[Part]) -> Path:
     """Once for each process and archive; time and size tell it from another of its name."""
     manifest = read_manifest(archive)
     try:
@@ -34,7 +34,7 @@ def _unpack(archive: Path, _modified_ns: int, _num_bytes: int) -> Path:
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         place = directory / manifest.name
         place.mkdir()
-        read_archive(archive, into=place, parts=READ_IN_PLACE)
+        read_archive(archive, into=place, parts=parts)
     except OSError as error:
         where = error.filename or tempfile.gettempdir()
         raise HpcexpError(

@@ -39,7 +39,7 @@ def read_writings(experiments_dir: Path) -> Writings:
 
 def read_all_notes(experiment: ExperimentDir) -> Notes:
     """All that was written about one experiment."""
-    writings = read_writings(experiment.path.parent)
+    writings = read_writings(experiment.place.parent)
     notes = writings.about(experiment)
     return Notes(notes.notes, (*notes.problems, *writings.problems))
 

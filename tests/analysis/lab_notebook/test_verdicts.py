@@ -11,8 +11,8 @@ import pytest
 
 from hpcexp.analysis.lab_notebook.diary import read_diary
 from hpcexp.analysis.lab_notebook.pages import render_notebook
-from hpcexp.analysis.lab_notebook.verdicts import FILE, read_verdicts
-from hpcexp.store.layout import ExperimentDir
+from hpcexp.analysis.lab_notebook.verdicts import read_verdicts
+from hpcexp.store.layout import STATISTICS_FILE, ExperimentDir
 from tests.analysis.lab_notebook.conftest import build_wide
 
 LINE = "supported     16 is lower than 256 (p = 0.013)"
@@ -26,7 +26,7 @@ def experiment(tmp_path: Path) -> ExperimentDir:
 
 
 def write(experiment: ExperimentDir, content: Any) -> Path:
-    path = experiment.plots_dir / FILE
+    path = experiment.plots_dir / STATISTICS_FILE
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 

@@ -106,7 +106,7 @@ def test_readers_find_an_archive_as_they_find_a_directory(archived: Path, text: 
 
 
 def test_everybody_else_is_told_to_restore_it(archived: Path) -> None:
-    with pytest.raises(UsageError, match=rf"is archived: .* hpcexp archive --restore {archived}"):
+    with pytest.raises(UsageError, match=rf"is an archive, .* hpcexp archive --restore {archived}"):
         find_experiment("latest", experiments_dir=archived.parent)
 
 

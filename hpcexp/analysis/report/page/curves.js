@@ -105,7 +105,7 @@ function findRange(state, log) {
   const { curve, series } = state;
   const ordinary = series.filter(one => !one.diverged);
   const values = ordinary.flatMap(one => one.kind === "band" ? [...one.low, ...one.high] : one.values);
-  const last = curve.epoch[curve.epoch.length - 1] + curve.window / 2;
+  const last = curve.epoch[curve.epoch.length - 1] + (curve.window > 1 ? curve.window / 2 : 0);
   return [[0, Math.max(1, last)], findLimits(values, log, curve.cap)];
 }
 
