@@ -98,12 +98,7 @@ def find_directory(run_dir: RunDir) -> Path:
 def _write_config(
     run_dir: RunDir, name: str, config: OwnLoopConfig, given: Mapping[str, Any]
 ) -> Path:
-    budget = {"max_epoch": config.max_epoch, "max_step": config.max_step}
-    content = {
-        **config.hyperparameters,
-        **{key: value for key, value in budget.items() if value is not None},
-        "seed": given["seed"],
-    }
+    content = {**config.hyperparameters, **_list_budget(config), "seed": given["seed"]}
     path = run_dir.own_dir.absolute() / name
     if path.suffix == ".json":
         write_json(path, content)
@@ -112,6 +107,12 @@ def _write_config(
 
         write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return path
+
+
+def _list_budget(config: OwnLoopConfig) -> dict[str, int]:
+    """What the template gives of it: it stands under `params` as hyperparameters do."""
+    budget = {"max_epoch": config.max_epoch, "max_step": config.max_step}
+    return {name: value for name, value in budget.items() if value is not None}
 
 
 def _make_environment(
@@ -127,7 +128,9 @@ def _make_environment(
         "HPCEXP_STOP_FILE": told["stop_file"],
         **{f"HPCEXP_{name.upper()}": str(value) for name, value in given.items()},
     }
-    for name, value in config.hyperparameters.items():
+    # A shell script cannot ask the client for these.
+    variables |= {f"HPCEXP_{name.upper()}": str(told[name]) for name in ("epoch", "step")}
+    for name, value in {**config.hyperparameters, **_list_budget(config)}.items():
         key = re.sub(r"[^A-Z0-9]", "_", name.upper())
         variables[f"HPCEXP_PARAM_{key}"] = value if isinstance(value, str) else json.dumps(value)
     # Lines show when they are printed; and a library that counts the node's cores is told better.
