@@ -13,12 +13,12 @@ def is_loss(name: str) -> bool:
     return name == TOTAL_LOSS or name.startswith(_TERM_PREFIX)
 
 
-def describe_loss(name: str, *, columns: Iterable[str]) -> str:
+def describe_loss(name: str, *, columns: Iterable[object]) -> str:
     """`loss, weighted sum of its terms`, or `loss term predict.image, unweighted`.
 
     `columns` are all that was recorded: a training that reports no terms has just a `loss`.
     """
     if name == TOTAL_LOSS:
-        has_terms = any(column.startswith(_TERM_PREFIX) for column in map(str, columns))
+        has_terms = any(str(column).startswith(_TERM_PREFIX) for column in columns)
         return "loss, weighted sum of its terms" if has_terms else "loss"
     return f"loss term {name.removeprefix(_TERM_PREFIX)}, unweighted"
