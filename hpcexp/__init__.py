@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpcexp.analysis.frames import Results, load
-    from hpcexp.api import Experiment, dry_run, launch, list_experiments
+    from hpcexp.api import (
+        Experiment,
+        compare,
+        debug,
+        dry_run,
+        import_results,
+        launch,
+        list_experiments,
+        restore,
+        write_notebook,
+    )
     from hpcexp.errors import HpcexpError
 
 __version__ = "0.1.0.dev0"
@@ -17,12 +27,18 @@ _PLACES = {
     "Results": "hpcexp.analysis.frames",
     "load": "hpcexp.analysis.frames",
     "Experiment": "hpcexp.api",
+    "compare": "hpcexp.api",
+    "debug": "hpcexp.api",
     "dry_run": "hpcexp.api",
+    "import_results": "hpcexp.api",
     "list_experiments": "hpcexp.api",
+    "restore": "hpcexp.api",
+    "write_notebook": "hpcexp.api",
     "HpcexpError": "hpcexp.errors",
 }
 __all__ = [
-    "Experiment", "HpcexpError", "Results", "dry_run", "launch", "list_experiments", "load",
+    "Experiment", "HpcexpError", "Results", "compare", "debug", "dry_run", "import_results",
+    "launch", "list_experiments", "load", "restore", "write_notebook",
 ]  # fmt: skip
 
 

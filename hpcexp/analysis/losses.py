@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 TOTAL_LOSS = "loss"
 _TERM_PREFIX = "loss."
 
@@ -11,8 +13,12 @@ def is_loss(name: str) -> bool:
     return name == TOTAL_LOSS or name.startswith(_TERM_PREFIX)
 
 
-def describe_loss(name: str) -> str:
-    """`loss, weighted sum of its terms`, or `loss term predict.image, unweighted`."""
+def describe_loss(name: str, *, columns: Iterable[object]) -> str:
+    """`loss, weighted sum of its terms`, or `loss term predict.image, unweighted`.
+
+    `columns` are all that was recorded: a training that reports no terms has just a `loss`.
+    """
     if name == TOTAL_LOSS:
-        return "loss, weighted sum of its terms"
+        has_terms = any(str(column).startswith(_TERM_PREFIX) for column in columns)
+        return "loss, weighted sum of its terms" if has_terms else "loss"
     return f"loss term {name.removeprefix(_TERM_PREFIX)}, unweighted"

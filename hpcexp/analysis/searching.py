@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,15 @@ def require_optuna() -> None:
         )
 
 
-def suggest_samples(experiment: ExperimentDir, count: int) -> list[dict[str, Any]]:
-    """The values of so many new samples; fewer where almost every one was tried.
+def suggest_samples(
+    experiment: ExperimentDir,
+    count: int,
+    find_flaw: Callable[[Mapping[str, Any]], str] = lambda _: "",
+) -> list[dict[str, Any]]:
+    """The values of so many new samples; fewer where almost every one was tried or has a flaw.
 
+    Where `find_flaw` says why a sample cannot be, another is asked for in its place: that is
+    drawing from the space without what is refused.
     The value of a sample is the median of its finished runs. A diverged one is worse than all
     others; samples of which no run has ended teach nothing.
     Raises UsageError where Optuna is missing.
@@ -54,7 +60,9 @@ def suggest_samples(experiment: ExperimentDir, count: int) -> list[dict[str, Any
         values = _ask(study, space)
         if _spell(values) not in seen:
             seen.add(_spell(values))
-            suggested.append(values)
+            # One that is refused stays without a result: the next keeps away from it.
+            if not find_flaw(values):
+                suggested.append(values)
     return suggested
 
 

@@ -9,15 +9,14 @@ from typing import Any
 
 from hpcexp.analysis.design import foresee
 from hpcexp.api.experiment import Experiment
+from hpcexp.api.recorded import choose_experiments_dir, spell_settings
 from hpcexp.api.training import choose_place, train
-from hpcexp.errors import UsageError
 from hpcexp.launch.code import plan_code
 from hpcexp.launch.dry_run import launch_to_json, write_planned_script
 from hpcexp.launch.existing import find_existing
 from hpcexp.launch.plan import make_plan
 from hpcexp.launch.prepare import check_groups
 from hpcexp.launch.start import choose_all, start_launch
-from hpcexp.site import find_experiments_dir
 from hpcexp.site.apply import apply_site
 from hpcexp.site.check import load_site
 from hpcexp.store.experiment import read_plan
@@ -43,24 +42,27 @@ def launch(
     `set` is `{"params.lr": 0.01}` or texts as after `--set`. `executor` is `slurm`, `local` or
     `inline`; the one that fits this machine by default. On Slurm this returns once the jobs
     are submitted; on this machine when they have ended, however they ended: see
-    `Experiment.status`.
+    `Experiment.status`. A search that learns from results goes on until all samples are made.
 
     Raises HpcexpError as the command line tells it, before anything is made.
     """
     place = choose_place(executor)
     loaded = _load(template, profile, set, rand_inits, name, only)
     if loaded.is_search:
-        raise UsageError(
-            f"{template}: searches for the next samples while it trains: hpcexp launch does that; "
-            "from Python, launch a template whose samples are drawn beforehand"
-        )
+        from hpcexp.analysis.searching import require_optuna
+
+        require_optuna()
     if is_own(loaded.workload) and not loaded.resources.uses_other_python:
         check_own(loaded.workload)
-    directory = _find_directory(experiments_dir)
+    directory = choose_experiments_dir(experiments_dir)
     started = start_launch(loaded, experiments_dir=directory, only=only, executor=place)
     caveats = [caveat.message for caveat in foresee(read_plan(started.experiment))]
-    train(started.experiment, choose_all(started.experiment), executor=place, jobs=jobs)
-    return Experiment(started.experiment, notices=[*caveats, *started.warnings])
+    experiment = Experiment(started.experiment, notices=[*caveats, *started.warnings])
+    if loaded.is_search:
+        experiment.search(executor=place, jobs=jobs)
+    else:
+        train(started.experiment, choose_all(started.experiment), executor=place, jobs=jobs)
+    return experiment
 
 
 def dry_run(
@@ -77,7 +79,7 @@ def dry_run(
     """What `launch` would do, as `hpcexp launch --dry-run --json` prints it; makes nothing."""
     place = choose_place(executor)
     loaded = _load(template, profile, set, rand_inits, name, only)
-    directory = _find_directory(experiments_dir)
+    directory = choose_experiments_dir(experiments_dir)
     plan = make_plan(loaded, only=only, experiments_dir=directory)
     experiment = ExperimentDir(directory / f"{datetime.now().strftime(TIMESTAMP)}_{plan.name}")
     script = write_planned_script(experiment, plan, loaded, place)
@@ -105,16 +107,3 @@ def _load(
     loaded = apply_site(loaded, load_site())
     check_groups(loaded, only)
     return loaded
-
-
-def spell_settings(settings: Mapping[str, Any] | Sequence[str]) -> list[str]:
-    """Texts such as `params.lr=0.01`; values become JSON, which is YAML."""
-    import json
-
-    if isinstance(settings, Mapping):
-        return [f"{name}={json.dumps(value)}" for name, value in settings.items()]
-    return [settings] if isinstance(settings, str) else list(settings)
-
-
-def _find_directory(given: str | Path | None) -> Path:
-    return find_experiments_dir() if given is None else Path(given)

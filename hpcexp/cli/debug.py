@@ -15,7 +15,6 @@ from hpcexp.cli.options import json_option, make_console, print_json
 if TYPE_CHECKING:
     from hpcexp.grid import Group
     from hpcexp.template import Template
-    from hpcexp.worker.debug.bench import Bench
     from hpcexp.worker.debug.findings import Examination
 
 FAILURES_EXIT_CODE = 1
@@ -83,12 +82,13 @@ def debug(
       hpcexp debug templates/quickstart.yaml
       hpcexp debug templates/unmix/decoders.yaml --group decoder=dot,activation=sigmoid
     """
-    template, chosen = _choose_groups(template_path, groups, profile, overrides, quiet=as_json)
+    template, chosen = _choose(template_path, groups, profile, overrides, quiet=as_json)
+    from hpcexp.api.debugging import make_bench
     from hpcexp.worker.debug.examine import examine
 
     examinations = []
     for group in chosen:
-        bench = _make_bench(template, group, rand_init=rand_init, device=device, steps=steps)
+        bench = make_bench(template, group, rand_init=rand_init, device=device, steps=steps)
         if not as_json:
             click.secho(f"{template.name}, group {group.name}", bold=True)
         made = examine(
@@ -147,15 +147,16 @@ def lr_range(
         raise UsageError(
             f"--min {lowest:g} --max {highest:g}: rates are above 0, and the first is the smaller"
         )
-    template, chosen = _choose_groups(template_path, groups, profile, overrides, quiet=as_json)
+    template, chosen = _choose(template_path, groups, profile, overrides, quiet=as_json)
     from hpcexp.analysis.figures.drawing import save_drawing
     from hpcexp.analysis.figures.lr_range import draw_lr_range
+    from hpcexp.api.debugging import make_bench
     from hpcexp.worker.debug.lr_range import sweep_lr
 
     directory = output or Path("lr_range") / template.name
     reports = []
     for group in chosen:
-        bench = _make_bench(template, group, rand_init=rand_init, device=device, steps=steps)
+        bench = make_bench(template, group, rand_init=rand_init, device=device, steps=steps)
         sweep = sweep_lr(bench, lowest=lowest, highest=highest, num_steps=steps)
         drawing = draw_lr_range(sweep, template=template.name, group=group.name)
         try:
@@ -173,43 +174,16 @@ def lr_range(
         print_json(reports)
 
 
-def _choose_groups(
+def _choose(
     path: Path, names: Sequence[str], profile: str | None, overrides: Sequence[str], *, quiet: bool
 ) -> tuple[Template, list[Group]]:
     """The template and the groups that are meant; says which where it was left open."""
-    from hpcexp.launch.prepare import check_groups
-    from hpcexp.template import load_template
+    from hpcexp.api.debugging import choose_groups
 
-    template = load_template(path, profile=profile, overrides=overrides)
-    check_groups(template, names)
-    groups = template.groups()
-    if names:
-        return template, [group for group in groups if group.name in names]
-    if len(groups) > 1 and not quiet:
-        click.echo(f"the first of {len(groups)} groups; --group chooses another", err=True)
-    return template, [groups[0]]
-
-
-def _make_bench(
-    template: Template, group: Group, *, rand_init: int, device: str | None, steps: int
-) -> Bench:
-    from hpcexp.launch.warm_start import locate_warm_start
-    from hpcexp.train.seeding import RandomStreams
-    from hpcexp.worker.debug.bench import Bench
-    from hpcexp.worker.inspection.parameters import choose_device
-    from hpcexp.worker.warm_start import load_initial
-    from hpcexp.workloads import load_config_class, load_workload
-
-    params = locate_warm_start(template.config_for(group), rand_inits=rand_init + 1)
-    config = load_config_class(template.workload).model_validate(params)
-    workload = load_workload(template.workload, config)
-    return Bench(
-        workload,
-        streams=RandomStreams(template.seed, rand_init),
-        device=choose_device(device or "cpu"),
-        initial=load_initial(workload, rand_init=rand_init),
-        num_steps=steps,
-    )
+    template, groups, number = choose_groups(path, names, profile=profile, overrides=overrides)
+    if number > 1 and not names and not quiet:
+        click.echo(f"the first of {number} groups; --group chooses another", err=True)
+    return template, groups
 
 
 def _print(finding: Any) -> None:

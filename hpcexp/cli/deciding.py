@@ -19,7 +19,7 @@ from hpcexp.cli.deciding_view import (
     estimate_use,
 )
 from hpcexp.cli.options import print_json
-from hpcexp.cli.rounds import train_in_rounds
+from hpcexp.cli.rounds import find_rounds_code, train_in_rounds
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.standings import spell_looks
 
@@ -125,7 +125,7 @@ def go_on(
         resources=resources,
     )
     _report_state(experiment, end.last, end.runs, as_json=as_json)
-    click.get_current_context().exit(end.code)
+    click.get_current_context().exit(find_rounds_code(end))
 
 
 def _report_state(experiment: ExperimentDir, step: Step, runs: list[str], *, as_json: bool) -> None:

@@ -21,7 +21,7 @@ from hpcexp.cli.options import (
     print_json,
     runs_argument,
 )
-from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -191,46 +191,17 @@ def _describe_run(looked: LookedInto, *, is_terminal: bool) -> str:
 
 def _finish(report: EvalReport, *, as_json: bool) -> None:
     """Tables and figures of all runs, then what is said; the exit code is 1 after a problem."""
-    if not any(run.is_done for run in report.runs):
-        reasons = Counter(run.problem or run.skipped for run in report.runs)
-        listed = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common(3))
-        raise HpcexpError(
-            f"{report.experiment.name}: nothing to look into ({listed}); "
-            f"hpcexp status {report.experiment.name} shows why"
-        )
-    tables = {kind: _save_table(report, kind) for kind in report.kinds_with_numbers}
+    from hpcexp.analysis.eval_tables import save_eval_tables
+
+    saved = save_eval_tables(report)
+    for problem in saved.problems:
+        click.echo(f"! {problem}", err=True)
     if as_json:
         print_json(_to_json(report))
     else:
-        _print_report(report, tables)
+        _print_report(report, saved.tables)
     if any(run.problem for run in report.runs):
         click.get_current_context().exit(PROBLEM_EXIT_CODE)
-
-
-def _save_table(report: EvalReport, kind: str) -> pd.DataFrame:
-    from hpcexp.analysis.figures.drawing import collect_text, save_drawing
-    from hpcexp.analysis.figures.fonts import using_fonts_for
-    from hpcexp.analysis.figures.inspection import draw_eval
-    from hpcexp.analysis.groups import make_group_axis
-    from hpcexp.analysis.inspection import make_eval_table, read_earlier
-    from hpcexp.store.files import write_text
-    from hpcexp.store.locks import locked
-
-    path = report.directory.table_path(kind)
-    with locked(report.directory.lock_path):  # two calls at once lose no row of either
-        try:
-            earlier = read_earlier(path, report)
-        except HpcexpError as error:
-            earlier = {}
-            click.echo(f"! {error}; it is made anew, with the runs of this call", err=True)
-        table = make_eval_table(report, kind, earlier=earlier)
-        with using_fonts_for(collect_text(report.plan, make_group_axis(report.plan.groups))):
-            drawing = draw_eval(report, table, kind=kind)
-            if drawing is None:
-                write_text(path, table.to_csv(index=False))
-            else:
-                save_drawing(drawing, plots_dir=report.directory.path)
-    return table
 
 
 def _print_report(report: EvalReport, tables: dict[str, pd.DataFrame]) -> None:

@@ -20,12 +20,10 @@ from hpcexp.cli.options import (
 from hpcexp.errors import HpcexpError, UsageError
 
 if TYPE_CHECKING:
-    from hpcexp.store.layout import ExperimentDir
     from hpcexp.train.forensics import ModuleNorms
     from hpcexp.train.watch import Measure
     from hpcexp.worker.replay import Replay
 
-MAX_LISTED = 5
 MAX_SAMPLES_SHOWN = 16
 MODULES_AROUND = 4
 NOT_AGAIN_EXIT_CODE = 1
@@ -60,9 +58,11 @@ def replay(
       hpcexp replay latest lr=1.0_rand_3
       hpcexp replay latest lr=1.0_rand_3 --device cpu --json
     """
+    from hpcexp.api.replaying import choose_recorded
+
     experiment = find(experiment_name, experiments_dir, quiet=as_json)
     try:
-        name = _choose_run(experiment, run)
+        name = choose_recorded(experiment, run)
         from hpcexp.worker.replay import replay_run
 
         replayed = replay_run(experiment.run(name), device=device)
@@ -74,26 +74,6 @@ def replay(
         _show(replayed, show_all=show_all)
     if not replayed.happened_again:
         click.get_current_context().exit(NOT_AGAIN_EXIT_CODE)
-
-
-def _choose_run(experiment: ExperimentDir, name: str | None) -> str:
-    """The run that is meant: the one that was named, or the only one of a group with a record."""
-    from hpcexp.launch.observe import observe
-    from hpcexp.launch.selection import select_runs
-    from hpcexp.worker.replay import list_recorded
-
-    named = select_runs(observe(experiment), [name] if name else [])
-    if len(named) == 1:
-        return named[0]
-    recorded = list_recorded([experiment.run(each) for each in named])
-    if len(recorded) == 1:
-        return recorded[0]
-    whose = f"of {name}" if name else f"of {experiment.name}"
-    if not recorded:
-        raise UsageError(f"no run {whose} has diverged: there is nothing to replay")
-    listed = ", ".join(recorded[:MAX_LISTED])
-    more = f" and {len(recorded) - MAX_LISTED} more" if len(recorded) > MAX_LISTED else ""
-    raise UsageError(f"{len(recorded)} runs {whose} have diverged; name one of {listed}{more}")
 
 
 def _show(replayed: Replay, *, show_all: bool) -> None:

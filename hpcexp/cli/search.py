@@ -16,7 +16,8 @@ from hpcexp.cli.options import (
     pick_executor,
     print_json,
 )
-from hpcexp.cli.rounds import train_in_rounds
+from hpcexp.cli.rounds import find_rounds_code, train_in_rounds
+from hpcexp.cli.sizes import count as count_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -109,7 +110,7 @@ def go_on_searching(
         print_json(_to_json(experiment, end.last, end.runs))
     else:
         _echo(_describe_state(experiment, end.last))
-    click.get_current_context().exit(end.code)
+    click.get_current_context().exit(find_rounds_code(end))
 
 
 def _echo(lines: Iterator[str]) -> None:
@@ -120,6 +121,11 @@ def _echo(lines: Iterator[str]) -> None:
 def _describe_new(step: SearchStep) -> Iterator[str]:
     from hpcexp.template import show
 
+    if step.refused:
+        yield (
+            f"! {count_of(len(step.refused), 'sample')} that the workload refuses, others were "
+            f"drawn instead: {step.refused[0]}"
+        )
     if step.new:
         yield f"{step.num_samples} of {step.space.count} samples; new:"
     for group in step.new:
@@ -152,4 +158,5 @@ def _to_json(experiment: ExperimentDir, step: SearchStep, runs: list[str]) -> di
         "is_over": step.is_over,
         "waiting_for": {name: str(status.state) for name, status in step.waiting.items()},
         "failed": step.failed,
+        "refused": step.refused,
     }

@@ -46,7 +46,8 @@ def pull(
     HOST is a site of the configuration files or anything that ssh knows; EXP_DIR is a path there,
     `latest`, or part of a name. The name of a copy that is here brings it up to date. What was
     interrupted goes on where it was, and a copy appears, or is replaced, as a whole; notes and
-    figures that were added to it stay. A copy cannot be trained.
+    figures that were added to it stay. A copy cannot be trained. An archive comes as one file, and
+    is read in place.
 
     Needs ssh and rsync on both sides; hpcexp need not be installed there.
 
@@ -72,14 +73,14 @@ def pull(
         )
         done.append(
             {
-                "experiment": str(pulled.experiment.path),
+                "experiment": str(pulled.experiment.place),
                 "is_update": pulled.is_update,
                 **dataclasses.asdict(pulled.record),
             }
         )
         if not as_json:
             verb = "updated" if pulled.is_update else "pulled"
-            click.echo(f"{verb}  {pulled.experiment.path}  from {pulled.record.place}")
+            click.echo(f"{verb}  {pulled.experiment.place}  from {pulled.record.place}")
     if as_json:
         print_json(done)
 

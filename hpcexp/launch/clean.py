@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,13 +140,16 @@ def _measure(run_dir: RunDir, *, kept: bool, needed_by: tuple[str, ...]) -> Free
 def _list_parameters(run_dir: RunDir, *, kept: bool) -> list[Path]:
     """Checkpoints, whole or not, and the parameters that were kept on purpose if wanted."""
     folders = [run_dir.checkpoints_dir, *([run_dir.kept_dir] if kept else [])]
-    return [
+    parameters = [
         path
         for folder in folders
         if folder.is_dir()
         for path in sorted(folder.iterdir())
         if path.suffix == ".pt" or path.name.endswith(".pt.tmp")
     ]
+    # What a training of the user's saved by itself: any files, perhaps in directories of its own.
+    own = [path for folder in run_dir.list_own_checkpoints_dirs() for path in folder.rglob("*")]
+    return parameters + sorted(path for path in own if path.is_symlink() or not path.is_dir())
 
 
 def free(freeable: Freeable, *, on_files: Callable[[int], None] = lambda _: None) -> Freed:
@@ -188,8 +193,17 @@ def _free_run(run: FreeableRun) -> str:
                 return "is owned by a process that may be alive"
             for path in run.paths:
                 path.unlink(missing_ok=True)
+            for folder in run.run_dir.list_own_checkpoints_dirs():
+                _remove_empty(folder)
     except HpcexpError as error:
         return str(error)
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     return ""
+
+
+def _remove_empty(folder: Path) -> None:
+    """A directory and those in it, from the innermost out; one that holds something stays."""
+    for directory, _, _ in os.walk(folder, topdown=False):
+        with suppress(OSError):
+            Path(directory).rmdir()

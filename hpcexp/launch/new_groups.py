@@ -10,9 +10,10 @@ from typing import Any
 
 from hpcexp.errors import HpcexpError, Problem, TemplateError, UsageError
 from hpcexp.grid import GROUP, Group, expand_groups
+from hpcexp.launch.declared import load_declared_class
 from hpcexp.launch.regroup import assemble_config, differ, look_up_config, overlaps
 from hpcexp.store.experiment import Plan, PlannedGroup
-from hpcexp.store.files import read_json
+from hpcexp.store.launch_place import read_launch_dir
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.template import (
     NewGroup,
@@ -50,7 +51,7 @@ def add_groups(
     """
     added = Added(plan, configs)
     problems: list[Problem] = []
-    for asked in parse_new_groups(texts, config_class=load_config_class(plan.workload)):
+    for asked in parse_new_groups(texts, config_class=load_declared_class(experiment, plan)):
         try:
             added = _add_group(experiment, added, asked)
         except (_RefusedError, HpcexpError) as error:
@@ -89,7 +90,7 @@ def configure_group(
     """
     config_class = load_config_class(plan.workload)
     data = assemble_config(plan, group)
-    if faults := describe_faults(config_class, data):
+    if faults := describe_faults(load_declared_class(experiment, plan), data):
         raise UsageError("; ".join(faults))
     config = config_class.model_validate(data).model_dump(mode="json")
     config = _anchor_warm_start(experiment, config, given)
@@ -183,7 +184,7 @@ def _anchor_warm_start(
     if not settings:
         return config
     is_new = any(overlaps(name, "warm_start.run") for name in given)
-    base_dir = Path.cwd() if is_new else _read_launch_dir(experiment)
+    base_dir = Path.cwd() if is_new else read_launch_dir(experiment)
     return {**config, "warm_start": {**settings, "run": str(base_dir / settings["run"])}}
 
 
@@ -202,10 +203,6 @@ def _leave_out_newer(
         elif name in launched or name not in completed or value != completed[name]:
             kept[name] = value
     return kept
-
-
-def _read_launch_dir(experiment: ExperimentDir) -> Path:
-    return Path(str(read_json(experiment.provenance_dir / "provenance.json")["working_dir"]))
 
 
 def _complete_values(added: Added) -> Plan:

@@ -70,6 +70,21 @@ def add_points(
     return _add(experiment, plan, configs, groups, count=int(plan.sample["count"]))
 
 
+def find_flaw(
+    experiment: ExperimentDir,
+    plan: Plan,
+    configs: Mapping[str, Mapping[str, Any]],
+    values: Mapping[str, Any],
+) -> str:
+    """Why the workload refuses a sample of these values; empty where it does not."""
+    (group,) = expand_groups({}, samples=Points((values,), {}, 0))
+    try:
+        configure_group(experiment, plan, group, like=configs)
+    except HpcexpError as error:
+        return str(error)
+    return ""
+
+
 def _add(
     experiment: ExperimentDir,
     plan: Plan,

@@ -14,7 +14,8 @@ from typing import Any
 
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.launch.extend import Request, apply_change, plan_change
-from hpcexp.launch.new_samples import read_space
+from hpcexp.launch.new_samples import find_flaw, read_space
+from hpcexp.launch.regroup import read_configs, spell_values
 from hpcexp.launch.submit import settle_all, submitting
 from hpcexp.sampling import Space
 from hpcexp.store.experiment import Plan, PlannedGroup, write_plan
@@ -25,8 +26,11 @@ from hpcexp.store.searching import count_samples, is_searching
 from hpcexp.store.status import FAILED, FINISHED, RunStatus, State
 from hpcexp.store.statuses import read_settled
 
-Suggest = Callable[[ExperimentDir, int], Sequence[Mapping[str, Any]]]
-"""So many new samples from the results so far; fewer where there are no more."""
+FindFlaw = Callable[[Mapping[str, Any]], str]
+"""Why the workload refuses the values of a sample; nothing where it does not."""
+
+Suggest = Callable[[ExperimentDir, int, FindFlaw], Sequence[Mapping[str, Any]]]
+"""So many new samples without a flaw from the results so far; fewer where there are no more."""
 
 _GIVEN_UP = FAILED | {State.CANCELLED, State.LOST}
 
@@ -36,7 +40,8 @@ class SearchStep:
     """What `advance_search` found and did.
 
     `new` are the groups that it added, `waiting` the runs whose results the next samples wait
-    for. `failed` are runs that the search went on without.
+    for. `failed` are runs that the search went on without, `refused` samples that the workload
+    does not accept, and why: others were asked for instead.
     """
 
     plan: Plan
@@ -44,6 +49,7 @@ class SearchStep:
     new: tuple[PlannedGroup, ...] = ()
     waiting: Mapping[str, RunStatus] = field(default_factory=dict)
     failed: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def num_samples(self) -> int:
@@ -78,16 +84,43 @@ def advance_search(
         if waiting or num_wanted <= 0:
             return SearchStep(plan, space, (), waiting, failed)
         _check_progress(plan, space, failed)
-        points = suggest(experiment, num_wanted)
+        flaws = _Flaws(experiment, plan)
+        points = suggest(experiment, num_wanted, flaws.find)
         if not points:
-            raise UsageError(
-                f"{experiment.name}: {count_samples(plan)} samples are all that its axes allow"
-            )
+            raise _explain_end(experiment, plan, flaws.refused)
         num_groups = len(plan.groups)
         change = plan_change(experiment, Request(points=points))
         plan = apply_change(experiment, change, provenance).plan
         fresh = {name: RunStatus() for name in change.new_runs}
-        return SearchStep(plan, space, plan.groups[num_groups:], fresh, failed)
+        refused = tuple(flaws.refused)
+        return SearchStep(plan, space, plan.groups[num_groups:], fresh, failed, refused)
+
+
+class _Flaws:
+    """What the workload refused of what was asked for."""
+
+    def __init__(self, experiment: ExperimentDir, plan: Plan) -> None:
+        self.experiment, self.plan = experiment, plan
+        self.configs = read_configs(experiment, plan)
+        self.refused: list[str] = []
+
+    def find(self, values: Mapping[str, Any]) -> str:
+        """Why a sample of these values cannot be; empty where it can."""
+        flaw = find_flaw(self.experiment, self.plan, self.configs, values)
+        if flaw:
+            self.refused.append(f"{', '.join(spell_values(values))}: {flaw}")
+        return flaw
+
+
+def _explain_end(experiment: ExperimentDir, plan: Plan, refused: Sequence[str]) -> UsageError:
+    made = count_samples(plan)
+    if not refused:
+        return UsageError(f"{experiment.name}: {made} samples are all that its axes allow")
+    return UsageError(
+        f"{experiment.name}: {made} samples are made, and the workload refuses all "
+        f"{len(refused)} that were asked for after them, such as {refused[0]}. Narrow the axes, or "
+        "keep such combinations out with a condition (only_if), and launch it anew"
+    )
 
 
 def _read_adaptive(plan: Plan) -> Space:

@@ -68,7 +68,7 @@ def claim_own_checkpoints(run_dir: RunDir, *, attempt: int) -> Path:
     still be alive somewhere, can then write no file of a name that the new one reads.
     """
     claimed = run_dir.own_checkpoints_dir(attempt)
-    earlier = sorted(run_dir.checkpoints_dir.glob("own_attempt_*"))
+    earlier = run_dir.list_own_checkpoints_dirs()
     if earlier and not claimed.exists():
         earlier[-1].rename(claimed)
     claimed.mkdir(parents=True, exist_ok=True)

@@ -159,6 +159,10 @@ class RunDir:
         """TensorBoard files that the training writes to be read."""
         return self.own_dir / "tensorboard"
 
+    def list_own_checkpoints_dirs(self) -> list[Path]:
+        """Those of all attempts that there are, the earliest first."""
+        return sorted(self.checkpoints_dir.glob("own_attempt_*"))
+
     def own_checkpoints_dir(self, attempt: int) -> Path:
         """Checkpoints that the training of an attempt writes itself."""
         return self.checkpoints_dir / f"own_attempt_{attempt:04d}"

@@ -90,11 +90,14 @@ def begin_attempt(ownership: Ownership, patience: Patience) -> Attempt | None:
     if deaths > MAX_DEATHS:
         _give_up(ownership, status, deaths)
         return None
+    begun_step = patience(lambda: find_progress(run_dir, status))
+    if begun_step == 0 < status.step:
+        logger.info("begins anew: it had come to step %d, without a checkpoint", status.step)
     status = status.replace(
         state=State.RUNNING,
         attempt=ownership.attempt,
         deaths=deaths,
-        begun_step=patience(lambda: find_progress(run_dir, status)),
+        begun_step=begun_step,
         reason="",
         hint="",
         host=ownership.owner.host,

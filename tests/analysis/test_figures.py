@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from hpcexp.analysis.figures.curves import (
 )
 from hpcexp.analysis.figures.drawing import Drawing
 from hpcexp.analysis.figures.success_rate import draw_success_rates
+from hpcexp.analysis.losses import describe_loss
 from hpcexp.store.experiment import PlannedRun
 from hpcexp.store.status import State
 from hpcexp.train.metric import Metric
@@ -200,6 +202,26 @@ def test_there_is_a_figure_for_the_metric_and_one_for_each_validation_loss(
     terms = ("self_recon", "predict.image", "predict.z", "kld")
     stems = [drawing.stem for drawing in draw_boxplots(mixed_results)]
     assert stems == [MSE, "final_loss", *(f"final_loss.{term}" for term in terms)]
+
+
+def test_a_training_judged_by_its_loss_has_one_figure_of_it_and_one_of_its_curves(
+    mixed_results: Results,
+) -> None:
+    judged = Metric("loss", "squared error")
+    terms = [c for c in mixed_results.metrics if str(c).startswith("loss.")]
+    own = replace(
+        mixed_results,
+        metric=judged,
+        runs=mixed_results.runs.drop(columns=[f"final.{term}" for term in terms]),
+        metrics=mixed_results.metrics.drop(columns=terms),
+    )
+    assert [drawing.stem for drawing in draw_boxplots(own)] == ["loss"]
+    assert [drawing.stem for drawing in draw_metric_curves(own)] == []
+    (curves,) = draw_loss_curves(own)
+    assert (curves.stem, len(curves.figure.axes)) == ("loss_curves", 2)
+    assert "squared error" in [text.get_text() for text in curves.figure.findobj(Text)]
+    assert describe_loss("loss", columns=own.metrics.columns) == "loss"
+    assert describe_loss("loss", columns=terms) == "loss, weighted sum of its terms"
 
 
 def test_the_page_says_the_question_the_metric_and_what_the_signs_mean(

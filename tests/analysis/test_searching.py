@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +108,18 @@ def test_without_optuna_the_command_that_installs_it_is_told(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'hpcexp\[optuna\]'"):
         suggest_samples(build(tmp_path), 1)
+
+
+def test_a_sample_with_a_flaw_is_asked_for_again(tmp_path: Path) -> None:
+    experiment = build(tmp_path)
+    refused: list[float] = []
+
+    def refuse_fast(values: Mapping[str, Any]) -> str:
+        if values["lr"] > 1e-3:
+            refused.append(values["lr"])
+        return "too fast" if values["lr"] > 1e-3 else ""
+
+    samples = suggest_samples(experiment, 8, refuse_fast)
+    assert len(samples) == 8
+    assert all(sample["lr"] <= 1e-3 for sample in samples)
+    assert refused

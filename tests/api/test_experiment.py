@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 import hpcexp
 import hpcexp.launch.submit  # a package of its name is there as well, and still is
-from hpcexp.api.launching import spell_settings
+from hpcexp.api.recorded import spell_settings
+from hpcexp.cli.app import COMMANDS
 from tests.train.conftest import TINY
 
 
@@ -74,6 +76,65 @@ def test_results_are_written_for_others(launched: hpcexp.Experiment, tmp_path: P
         launched.report(tmp_path / "report.pdf")
 
 
+def test_notes_are_written_and_read(launched: hpcexp.Experiment) -> None:
+    launched.note("slower is better", tags="present_in_meeting", run="lr=0.1")
+    (note,) = launched.notes()
+    assert (note.text, note.tags, note.run) == (
+        "slower is better", ("present_in_meeting",), "lr=0.1",
+    )  # fmt: skip
+    with pytest.raises(hpcexp.HpcexpError, match=r"lr=0\.7"):
+        launched.note("which?", run="lr=0.7")
+
+
+def test_trained_models_are_looked_into(launched: hpcexp.Experiment) -> None:
+    report = launched.evaluate("lr=0.1_rand_0", kinds="decoder", sequences=[0])
+    (looked,) = report.runs
+    assert (looked.run.name, looked.is_done) == ("lr=0.1_rand_0", True)
+    assert all(path.exists() for path in looked.files)
+    (path,) = launched.history("lr=0.1_rand_0").values()
+    assert path is not None
+    assert path.exists()
+
+
+def test_a_disturbed_comparison_is_decided_by_looks(directory: Path) -> None:
+    experiment = hpcexp.launch(
+        directory / "tiny.yaml",
+        name="decided",
+        rand_inits=2,
+        executor="inline",
+        experiments_dir=directory / "decided",
+    )
+    options = {"max_rand_inits": 6, "looks": 2, "executor": "inline"}
+    planned = experiment.extend_until_decided(dry_run=True, **options)  # type: ignore[arg-type]
+    assert list(planned["looks"]) == [2, 6]
+    assert "deciding" not in [path.stem for path in experiment.path.iterdir()]
+    standing = experiment.extend_until_decided(**options)  # type: ignore[arg-type]
+    assert standing["is_over"]
+    assert len(standing["looks_taken"]) in (1, 2)
+    assert experiment.status()["states"] == {"completed": len(experiment.plan.runs)}
+    with pytest.raises(hpcexp.HpcexpError, match="no such spending: all"):
+        experiment.extend_until_decided(spending="all")
+
+
+def test_an_experiment_is_archived_unpacked_removed_and_restored(
+    directory: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "found.csv"
+    table.write_text("params.width,score\n8,0.5\n8,0.6\n16,0.2\n16,0.3\n")
+    (made,) = hpcexp.import_results(table, name="found", metric="score", experiments_dir=tmp_path)
+    assert made.disk_use().total > 0
+    archived = made.archive(tmp_path / "found.tar.zst")
+    packed = hpcexp.Experiment(archived.path)
+    assert packed.frames().runs["state"].tolist() == ["completed"] * 4
+    with pytest.raises(hpcexp.HpcexpError, match="is archived: it can be looked at"):
+        packed.note("nothing is written into an archive")
+    (tmp_path / "elsewhere").mkdir()
+    assert packed.unpack(tmp_path / "elsewhere").name == made.name
+    made.remove()
+    assert hpcexp.list_experiments(tmp_path) == []
+    assert hpcexp.restore(experiments_dir=tmp_path).name == made.name
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -81,6 +142,9 @@ def test_results_are_written_for_others(launched: hpcexp.Experiment, tmp_path: P
         ("hpcexp.launch('tiny.yaml', executor='slrum')", "there are slurm, local, inline"),
         ("hpcexp.Experiment('nothing_like_it')", "there are no experiments in "),
         ("hpcexp.launch('tiny.yaml', only=['lr=7'])", "tiny has no group 'lr=7'"),
+        ("hpcexp.debug('tiny.yaml', groups='lr=7')", "tiny has no group 'lr=7'"),
+        ("hpcexp.compare('latest', 'latest')", "there are no experiments in "),
+        ("hpcexp.write_notebook('n.pdf')", "is written as .html or .md"),
     ],
 )
 def test_a_mistake_is_an_error_with_the_words_of_the_command_line(
@@ -94,11 +158,39 @@ def test_a_mistake_is_an_error_with_the_words_of_the_command_line(
     assert not (tmp_path / "experiments").exists()
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("replay()", "has diverged: there is nothing to replay"),
+        ("evaluate(at='last', metric='loss')", "is for at='best'"),
+        ("set_jobs()", "nothing to change: give max_parallel, partition or timeout"),
+        ("search()", "has no sampled axes"),
+        ("look()", "has no plan of looks"),
+        ("extend(samples=8)", "has no sampled axes"),
+    ],
+)
+def test_what_an_experiment_cannot_do_is_said(
+    launched: hpcexp.Experiment, call: str, message: str
+) -> None:
+    with pytest.raises(hpcexp.HpcexpError) as caught:
+        eval(f"launched.{call}", {"launched": launched})
+    assert message in str(caught.value)
+
+
 @pytest.mark.parametrize("state", ["timed-out", "timed_out", "timed out"])
 def test_states_are_spelled_as_people_type_them(launched: hpcexp.Experiment, state: str) -> None:
     assert launched.resume(states=[state], executor="inline").run_names == ()
     with pytest.raises(hpcexp.HpcexpError, match="'tired' is no state; there are pending, "):
         launched.resume(states="tired")
+
+
+def test_every_command_has_a_call_or_a_reason_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python-api.md").read_text()
+    tables = "\n".join(line for line in page.splitlines() if line.startswith("|"))
+    assert [name for name in COMMANDS if not re.search(rf"`hpcexp {name}\b", tables)] == []
+    calls = set(re.findall(r"`\.(\w+)\(", tables))
+    assert [name for name in calls if not hasattr(hpcexp.Experiment, name)] == []
+    assert set(re.findall(r"`hpcexp\.(\w+)\(", page)) <= set(hpcexp.__all__)
 
 
 def test_settings_are_spelled_as_after_set() -> None:

@@ -19,14 +19,13 @@ STEADY: dict[str, Any] = {**TINY, "scheduled_sampling": {"unit": "epochs", "dura
 
 def make(directory: Path, *, params: dict[str, Any] | None = None, **keys: Any) -> ExperimentDir:
     """An experiment whose runs wait: two widths with two initialisations, or what `keys` say."""
-    template = {
-        "name": "tiny",
-        "workload": "sps",
-        "params": {**STEADY, **(params or {})},
-        "grid": {"rnn_width": [4, 6]},
-        "rand_inits": 2,
-        **keys,
-    }
+    grid = {"rnn_width": [4, 6]}
+    shared = {"params": {**STEADY, **(params or {})}, "grid": grid, "rand_inits": 2}
+    return plan_template(directory, {"name": "tiny", "workload": "sps", **shared, **keys})
+
+
+def plan_template(directory: Path, template: dict[str, Any]) -> ExperimentDir:
+    """An experiment of a template, whose runs wait."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "tiny.yaml"
     path.write_text(json.dumps(template))  # JSON is YAML

@@ -55,6 +55,19 @@ def test_parameters_that_were_kept_on_purpose_go_only_if_asked_for(trained: Expe
     assert list_checkpoints(trained) == set()
 
 
+def test_what_a_training_saved_by_itself_goes_with_its_directories(trained: ExperimentDir) -> None:
+    run_dir = trained.run("rnn_width=4_rand_0")
+    own = run_dir.own_checkpoints_dir(1) / "shards"
+    own.mkdir(parents=True)
+    (own / "0.safetensors").write_bytes(b"x" * 500)
+    (own.parent / "latest").symlink_to("shards")
+    found = find_freeable([trained])
+    assert (found.num_files, found.num_bytes) == (10, 80_000 + 500 + len("shards"))
+    free(found)
+    assert run_dir.list_own_checkpoints_dirs() == []
+    assert find_freeable([trained]).num_files == 0
+
+
 def test_two_names_of_one_file_free_it_once(trained: ExperimentDir) -> None:
     run_dir = trained.run("rnn_width=4_rand_0")
     newest = run_dir.checkpoint_path(attempt=1, step=160)

@@ -10,7 +10,7 @@ from hpcexp.launch.extend import Request, extend, plan_change
 from hpcexp.store.experiment import read_plan, read_run_config
 from hpcexp.store.files import read_json, write_json
 from hpcexp.store.layout import ExperimentDir
-from tests.launch.extending import STEADY, list_inits, make
+from tests.launch.extending import STEADY, list_inits, make, plan_template
 
 
 def read_params(experiment: ExperimentDir, run: str) -> dict[str, Any]:
@@ -188,3 +188,41 @@ def test_a_plan_that_does_not_explain_its_runs_gets_no_groups(experiment: Experi
     with pytest.raises(HpcexpError, match=r"another configuration of group .* \(another lr\)"):
         extend(experiment, Request(groups=["rnn_width=8"]))
     assert extend(experiment, Request(rand_inits=3)).new_runs
+
+
+FIT = "def train(run, *, rate: float = 0.1, momentum: float = 0.0): ...\n"
+
+
+@pytest.fixture
+def fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExperimentDir:
+    """Of a function of the user's, found from the directory of the launch."""
+    monkeypatch.chdir(tmp_path)
+    Path("fit.py").write_text(FIT)
+    template = {"name": "fit", "workload": "function", "params": {"function": "fit:train"}}
+    experiment = plan_template(tmp_path, {**template, "grid": {"rate": [0.1, 0.2]}})
+    path = experiment.provenance_dir / "provenance.json"
+    write_json(path, {**read_json(path), "working_dir": str(tmp_path)})
+    return experiment
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("rate=0.3,momentun=0.9", "momentun: no such hyperparameter; did you mean momentum?"),
+        ("rate=fast", "rate: "),
+    ],
+)
+def test_what_a_function_does_not_take_is_refused_before_anything_is_made(
+    fitted: ExperimentDir, asked: str, message: str
+) -> None:
+    before = read_plan(fitted)
+    with pytest.raises(TemplateError, match=message):
+        extend(fitted, Request(groups=[asked]))
+    assert read_plan(fitted) == before
+
+
+def test_a_function_gets_another_group_and_its_own_defaults(fitted: ExperimentDir) -> None:
+    extend(fitted, Request(groups=["rate=0.3,momentum=0.9"]))
+    assert read_params(fitted, "rate=0.3,momentum=0.9_rand_0")["momentum"] == 0.9
+    Path("fit.py").unlink()  # what cannot be read any more is asked again when it trains
+    extend(fitted, Request(groups=["rate=0.4,nesterov=true"]))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hpcexp.errors import HpcexpError, UsageError
-from hpcexp.launch.searching import advance_search
+from hpcexp.launch.searching import FindFlaw, advance_search
 from hpcexp.store.experiment import read_plan, read_run_config
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.searching import is_searching
@@ -16,8 +16,11 @@ from tests.launch.test_new_samples import make_sampled
 from tests.worker.conftest import take_snapshot
 
 
-def suggest(experiment: ExperimentDir, count: int) -> Sequence[Mapping[str, Any]]:
+def suggest(
+    experiment: ExperimentDir, count: int, find_flaw: FindFlaw
+) -> Sequence[Mapping[str, Any]]:
     """Learning rates that tell how many samples there were."""
+    del find_flaw
     number = len(read_plan(experiment).groups)
     return [
         {"lr": (number + k + 1) / 1000, "rnn_width": 5, "optimizer": "adam"} for k in range(count)
@@ -109,3 +112,33 @@ def test_a_space_that_was_tried_whole_is_told(tmp_path: Path) -> None:
 def test_other_methods_learn_nothing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"hpcexp extend --samples adds more, method: tpe learns"):
         advance_search(make_sampled(tmp_path), suggest)
+
+
+def test_a_sample_that_the_workload_refuses_is_drawn_again_and_told(tmp_path: Path) -> None:
+    def suggest_two(
+        _experiment: ExperimentDir, _count: int, find_flaw: FindFlaw
+    ) -> Sequence[Mapping[str, Any]]:
+        asked = [{"lr": 0.01, "rnn_width": width, "optimizer": "adam"} for width in (0, 7)]
+        return [values for values in asked if not find_flaw(values)]
+
+    experiment = make(tmp_path)
+    end(experiment)
+    step = advance_search(experiment, suggest_two)
+    assert [dict(group.values)["rnn_width"] for group in step.new] == [7]
+    (refused,) = step.refused
+    assert refused.startswith("lr=0.01, rnn_width=0, optimizer=adam: rnn_width: ")
+
+
+def test_a_search_of_which_all_is_refused_says_what_and_changes_nothing(tmp_path: Path) -> None:
+    def suggest_none(
+        _experiment: ExperimentDir, _count: int, find_flaw: FindFlaw
+    ) -> Sequence[Mapping[str, Any]]:
+        assert find_flaw({"lr": 0.01, "rnn_width": 0, "optimizer": "adam"})
+        return []
+
+    experiment = make(tmp_path)
+    end(experiment)
+    before = read_plan(experiment)
+    with pytest.raises(UsageError, match="refuses all 1 that were asked for after them, such as"):
+        advance_search(experiment, suggest_none)
+    assert read_plan(experiment) == before

@@ -261,6 +261,15 @@ def test_a_run_without_a_whole_checkpoint_begins_anew(stopped: RunDir, reference
     assert_equal_runs(stopped, reference)
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_says_that_it_begins_anew(
+    stopped: RunDir,
+) -> None:
+    for path in list_checkpoints(stopped):
+        path.unlink()
+    assert train_here(stopped).state == State.COMPLETED
+    assert "begins anew: it had come to step 13, without a checkpoint" in read_log(stopped, 2)
+
+
 def test_checkpoints_are_made_as_often_as_the_environment_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -41,11 +41,12 @@ _SIZES = {"beyond": 42.0, "diverged": 42.0}
 
 
 def draw_boxplots(results: Results, *, medium: Medium = SCREEN) -> Iterator[Drawing]:
-    """A figure for the primary metric, and one for each loss of the validation set."""
+    """A figure for the primary metric, and one for each other loss of the validation set."""
     yield from _draw_one(results, results.metric, stem=results.metric.name, medium=medium)
     for name in _list_final_metrics(results.runs):
-        if is_loss(name):
-            metric = Metric(name, title=f"{describe_loss(name)} (validation)")
+        if is_loss(name) and name != results.metric.name:
+            title = describe_loss(name, columns=results.metrics.columns)
+            metric = Metric(name, title=f"{title} (validation)")
             yield from _draw_one(results, metric, stem=f"final_{name}", medium=medium)
 
 

@@ -52,7 +52,10 @@ _DIVERGED_GID = "diverged:"
 
 def draw_loss_curves(results: Results, *, medium: Medium = SCREEN) -> Iterator[Drawing]:
     """The total loss, on the training set and on the validation set."""
-    window = choose_window(results)
+    window, metric = choose_window(results), results.metric
+    is_primary = metric.name == TOTAL_LOSS
+    described = describe_loss(TOTAL_LOSS, columns=results.metrics.columns)
+    title = metric.title if is_primary else described
     panels = [
         average_curves(results, metric=TOTAL_LOSS, split=split, window=window)
         for split in _SPLIT_TITLES
@@ -61,15 +64,17 @@ def draw_loss_curves(results: Results, *, medium: Medium = SCREEN) -> Iterator[D
         results,
         [p for p in panels if p.has_lines],
         stem="loss_curves",
-        title=describe_loss(TOTAL_LOSS),
-        cap=None,
+        title=title,
+        cap=metric.cap if is_primary else None,
         medium=medium,
     )
 
 
 def draw_metric_curves(results: Results, *, medium: Medium = SCREEN) -> Iterator[Drawing]:
-    """The primary metric on the validation set."""
+    """The primary metric on the validation set; the loss itself has its curves already."""
     metric = results.metric
+    if metric.name == TOTAL_LOSS:
+        return
     window = choose_window(results)
     curves = average_curves(results, metric=metric.name, split="validate", window=window)
     yield from _draw_panels(

@@ -35,14 +35,16 @@ def list_box_metrics(results: Results) -> list[Metric]:
     names = [str(c).removeprefix("final.") for c in results.runs if str(c).startswith("final.")]
     # A stable sort: else as recorded.
     names.sort(key=lambda name: (not name.startswith(ERROR), not is_loss(name)))
-    others = [_describe(name, results.metric) for name in names if name != results.metric.name]
+    others = [_describe(name, results) for name in names if name != results.metric.name]
     return [results.metric, *others]
 
 
-def _describe(name: str, primary: Metric) -> Metric:
+def _describe(name: str, results: Results) -> Metric:
     """A metric by its name; a part of the primary one is capped as that is."""
     if is_loss(name):
-        return Metric(name, title=f"{describe_loss(name)} (validation)")
+        title = describe_loss(name, columns=results.metrics.columns)
+        return Metric(name, title=f"{title} (validation)")
+    primary = results.metric
     part = name.removeprefix(f"{primary.name}.")
     if part != name:
         return Metric(name, title=f"{primary.title}, {part}", cap=primary.cap)

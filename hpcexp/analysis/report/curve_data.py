@@ -94,9 +94,11 @@ def _collect(curves: Curves, runs: Sequence[Data], step: int, results: Results) 
 def _name(curves: Curves, results: Results) -> str:
     """`loss term kld, unweighted (training)`; a title that names its split names it once."""
     metric, split = curves.metric, f"({_SPLIT_TITLES[curves.split]})"
-    title = describe_loss(metric) if is_loss(metric) else metric.replace("_", " ")
+    title = metric.replace("_", " ")
     if metric == results.metric.name:
         title = results.metric.title
+    elif is_loss(metric):
+        title = describe_loss(metric, columns=results.metrics.columns)
     return title if title.endswith(split) else f"{title} {split}"
 
 

@@ -106,8 +106,6 @@ def read_origin(experiment: ExperimentDir, plan: Plan, axis: GroupAxis) -> Origi
 
 def _list_facts(plan: Plan, record: Mapping[str, Any], packages: str) -> list[tuple[str, str]]:
     git = record.get("git") or {}
-    commit = str(git.get("commit") or "")
-    changed = " with uncommitted changes" if git.get("is_dirty") else ""
     pins = dict(line.split("==", 1) for line in packages.splitlines() if "==" in line)
     versions = ", ".join(f"{name} {pins[name]}" for name in _SHOWN_PACKAGES if name in pins)
     facts = {
@@ -115,7 +113,7 @@ def _list_facts(plan: Plan, record: Mapping[str, Any], packages: str) -> list[tu
         "by": " on ".join(str(record[key]) for key in ("user", "host") if record.get(key)),
         "command": str(record.get("command", "")),
         "in": str(record.get("working_dir", "")),
-        "commit": f"{commit}{changed}" if commit else "the code was in no git repository",
+        "commit": _spell_commit(git),
         "further code": ", ".join(map(_spell_tree, record.get("trees") or [])),
         "python": ", ".join(filter(None, [str(record.get("python", "")), versions])),
         "system": str(record.get("platform", "")),
@@ -129,6 +127,15 @@ def _list_facts(plan: Plan, record: Mapping[str, Any], packages: str) -> list[tu
     if plan.is_imported:
         facts |= {"commit": "", "python": "", "origin": "results from elsewhere, imported"}
     return [(name, value) for name, value in facts.items() if value]
+
+
+def _spell_commit(git: Mapping[str, Any]) -> str:
+    """Of a new repository its files are known, and no commit."""
+    if not git:
+        return "the code was in no git repository"
+    if not git.get("commit"):
+        return "none yet: the repository has only uncommitted files"
+    return f"{git['commit']}{' with uncommitted changes' if git.get('is_dirty') else ''}"
 
 
 def _spell_tree(git: Mapping[str, Any]) -> str:

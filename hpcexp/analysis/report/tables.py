@@ -13,6 +13,7 @@ from hpcexp.analysis.frames import Results
 from hpcexp.analysis.spelling import spell_hours, spell_number, spell_p, spell_percent
 from hpcexp.analysis.statistics.intervals import Interval
 from hpcexp.analysis.statistics.power import MAX_RUNS as MOST_NEEDED
+from hpcexp.analysis.statistics.power import SampleSizes
 from hpcexp.analysis.verdict_lines import describe_pair
 from hpcexp.store.status import FINISHED, RunStatus, State
 
@@ -148,14 +149,16 @@ def _spell_rate(interval: Interval | None) -> str:
     return "" if interval is None else f"{100 * interval.low:.0f} % to {100 * interval.high:.0f} %"
 
 
+def spell_runs_needed(sizes: SampleSizes | None) -> str:
+    """`6`, `4 to 17`, or `4 to over 1000`; nothing where no number was asked for."""
+    if sizes is None:
+        return ""
+    low, high = (n or f"over {MOST_NEEDED}" for n in (sizes.low, sizes.high))
+    return f"{low} to {high}" if low != high else f"{low}"
+
+
 def _make_pair_row(findings: Findings, pair: PairFinding) -> PairRow:
     labels = [findings.get_group(name).label for name in (pair.first, pair.second)]
-    sizes = pair.sample_sizes
-    needed = ""
-    if sizes is not None:
-        beyond = f"> {MOST_NEEDED}"
-        low, high = (n if n is not None else beyond for n in (sizes.low, sizes.high))
-        needed = f"{low} to {high}" if low != high else f"{low}"
     return PairRow(
         first=labels[0],
         second=labels[1],
@@ -167,7 +170,7 @@ def _make_pair_row(findings: Findings, pair: PairFinding) -> PairRow:
         improvement=_spell_share(pair),
         fisher_p="" if pair.fisher_p is None else spell_p(pair.fisher_p),
         paired_p="" if pair.paired is None else spell_p(pair.paired.signed_rank_p),
-        needed=needed,
+        needed=spell_runs_needed(pair.sample_sizes),
         order=pair.adjusted_p,
     )
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from hpcexp.errors import HpcexpError, UsageError
 from hpcexp.launch.transfer.exchange import put_in_place
+from hpcexp.launch.transfer.pull_archive import pull_archive
 from hpcexp.launch.transfer.remote import Remote, find_remote, quote_path, split_place
 from hpcexp.launch.transfer.rsync import copy_tree, list_additions
 from hpcexp.site import Site
+from hpcexp.store.archive.names import SUFFIX
 from hpcexp.store.copies import CopyRecord, read_copy_record, write_copy_record
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.find import describe_miss, find_experiment, select_by_name
@@ -26,12 +28,15 @@ pwd -P
 for record in */experiment.json; do
   if [ -f "$record" ]; then printf '%s\\n' "${{record%/experiment.json}}"; fi
 done
+for archive in *{suffix}; do
+  if [ -f "$archive" ] && ! [ -e "${{archive%{suffix}}}" ]; then printf '%s\\n' "$archive"; fi
+done
 """
 
 
 @dataclass(frozen=True)
 class Source:
-    """An experiment on another machine: its path there is whole."""
+    """An experiment, or its archive, on another machine: the path there is whole."""
 
     remote: Remote
     path: str
@@ -39,7 +44,12 @@ class Source:
     @property
     def name(self) -> str:
         """The experiment's name."""
-        return self.path.rpartition("/")[2]
+        return self.path.rpartition("/")[2].removesuffix(SUFFIX)
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether it is one file."""
+        return self.path.endswith(SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -63,18 +73,25 @@ def find_source(text: str, site: Site, *, experiments_dir: Path) -> Source:
         raise UsageError(f"{text}: which experiment? Write {host}:latest, or part of its name")
     folder, slash, last = name.rstrip("/").rpartition("/")
     remote = find_remote(host, site, directory=(folder or "/") if slash else None)
-    script = LIST_SCRIPT.format(directory=quote_path(remote.directory))
+    last = last.removesuffix(SUFFIX)
+    script = LIST_SCRIPT.format(directory=quote_path(remote.directory), suffix=SUFFIX)
     top, *names = remote.run(script).splitlines() or [""]
     if not names:
         raise UsageError(
             f"{host}: there are no experiments in {top or remote.directory}/; write where they are "
             f"({host}:/path/to/{last}), or experiments_dir of a site (hpcexp site)"
         )
-    there = sorted((ExperimentDir(Path(top) / n) for n in names), key=lambda e: e.name)[::-1]
+    there = sorted((_describe(Path(top) / n) for n in names), key=lambda e: e.name)[::-1]
     matches = [e for e in there if e.name == last] if slash else select_by_name(last, there)
     if not matches:
         raise UsageError(describe_miss(last, there, Path(f"{host}:{top}")))
-    return Source(remote, str(matches[0].path))
+    return Source(remote, str(matches[0].place))
+
+
+def _describe(path: Path) -> ExperimentDir:
+    if not path.name.endswith(SUFFIX):
+        return ExperimentDir(path)
+    return ExperimentDir(path.with_name(path.name.removesuffix(SUFFIX)), archive=path)
 
 
 def _find_origin(text: str, site: Site, experiments_dir: Path) -> Source:
@@ -90,14 +107,12 @@ def _find_origin(text: str, site: Site, experiments_dir: Path) -> Source:
 def pull(source: Source, *, experiments_dir: Path, with_checkpoints: bool = False) -> Pulled:
     """Copy an experiment, or bring its copy up to date; what people added to the copy stays.
 
+    Of an archive all comes, checkpoints included, if it holds some.
     Raises UsageError where something else has its name here, HpcexpError where copying fails: then
     nothing is changed, and the next call goes on.
     """
     final = ExperimentDir(experiments_dir / source.name)
     remote = source.remote
-    _check_target(final, source)
-    aside = ExperimentDir(experiments_dir / PULLING_NAME / source.name)
-    aside.path.mkdir(parents=True, exist_ok=True)
     record = CopyRecord(
         host=remote.host,
         path=source.path,
@@ -105,6 +120,12 @@ def pull(source: Source, *, experiments_dir: Path, with_checkpoints: bool = Fals
         site=remote.site,
         has_checkpoints=with_checkpoints,
     )
+    if source.is_archive:
+        fetched = pull_archive(remote, source.path, experiments_dir=experiments_dir)
+        return Pulled(fetched, record, is_update=False)
+    _check_target(final, source)
+    aside = ExperimentDir(experiments_dir / PULLING_NAME / source.name)
+    aside.path.mkdir(parents=True, exist_ok=True)
     is_update = final.path.exists()
     try:
         with locked(aside.path.with_name(f"{source.name}.lock"), timeout_s=0.0):

@@ -41,13 +41,26 @@ def copy_tree(
     """
     left_out = [*TRANSIENT, *(() if with_checkpoints else PARAMETERS)]
     command = [
-        *("rsync", "--recursive", "--links", "--perms", "--times", "--secluded-args", "--partial"),
+        *("--recursive", "--links", "--perms"),
         *(["--update"] if adds else ["--delete", "--delete-excluded"]),
-        *([f"--rsh={shlex.join(ssh)}", f"--timeout={TIMEOUT_S}"] if ssh else []),
         *([f"--link-dest={link_to}"] if link_to else []),
         *(f"--exclude={pattern}" for pattern in left_out),
-        *(["--info=progress2"] if sys.stderr.isatty() else []),
         *("--", source, target),
+    ]
+    _run(command, ssh=ssh)
+
+
+def copy_file(source: str, target: str, *, ssh: Sequence[str]) -> None:
+    """Copy one file of another machine; raises as `copy_tree` does."""
+    _run(["--", source, target], ssh=ssh)
+
+
+def _run(arguments: Sequence[str], *, ssh: Sequence[str]) -> None:
+    command = [
+        *("rsync", "--times", "--secluded-args", "--partial"),
+        *([f"--rsh={shlex.join(ssh)}", f"--timeout={TIMEOUT_S}"] if ssh else []),
+        *(["--info=progress2"] if sys.stderr.isatty() else []),
+        *arguments,
     ]
     shown = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL
     try:

@@ -14,9 +14,9 @@ from typing import Any
 from hpcexp.client import VARIABLE
 from hpcexp.store.checkpoints import claim_own_checkpoints
 from hpcexp.store.experiment import RunConfig
-from hpcexp.store.files import read_json, write_json, write_text
+from hpcexp.store.files import write_json, write_text
+from hpcexp.store.launch_place import find_launch_copy, read_launch_dir
 from hpcexp.store.layout import RunDir
-from hpcexp.store.snapshot import read_snapshot
 from hpcexp.train.seeds import derive_seed
 from hpcexp.worker.sink import RunDirSink
 from hpcexp.workloads.own_loop.config import OwnLoopConfig
@@ -50,7 +50,7 @@ def tell(
         "run": run_dir.name,
         "run_dir": str(run_dir.path.absolute()),
         "checkpoint_dir": str(claim_own_checkpoints(run_dir, attempt=attempt).absolute()),
-        "project_dir": str(read_launch_dir(run_dir)),
+        "project_dir": str(read_launch_dir(run_dir.experiment)),
         "metrics_file": str(run_dir.reports_path(attempt).absolute()),
         "tensorboard_dir": str(run_dir.tensorboard_dir.absolute()),
         "attempt": attempt,
@@ -73,37 +73,16 @@ def tell(
     }
     write_json(run_dir.told_path(attempt), told)
     return Told(
-        find_directory(run_dir),
+        find_launch_copy(run_dir.experiment),
         given,
         _make_environment(run_dir, config, given, told, num_threads=num_threads),
     )
 
 
-def read_launch_dir(run_dir: RunDir) -> Path:
-    """Where the experiment was launched."""
-    provenance = read_json(run_dir.experiment.provenance_dir / "provenance.json")
-    return Path(str(provenance["working_dir"]))
-
-
-def find_directory(run_dir: RunDir) -> Path:
-    """Where the training starts: the launch's directory in the copy of the code, if it is there."""
-    launch_dir = read_launch_dir(run_dir)
-    snapshot = read_snapshot(run_dir.experiment)
-    for root in snapshot.roots if snapshot is not None else ():
-        if root.copy is not None and Path(root.path) == launch_dir:
-            return (run_dir.experiment.code_dir / root.copy).absolute()
-    return launch_dir
-
-
 def _write_config(
     run_dir: RunDir, name: str, config: OwnLoopConfig, given: Mapping[str, Any]
 ) -> Path:
-    budget = {"max_epoch": config.max_epoch, "max_step": config.max_step}
-    content = {
-        **config.hyperparameters,
-        **{key: value for key, value in budget.items() if value is not None},
-        "seed": given["seed"],
-    }
+    content = {**config.hyperparameters, **_list_budget(config), "seed": given["seed"]}
     path = run_dir.own_dir.absolute() / name
     if path.suffix == ".json":
         write_json(path, content)
@@ -112,6 +91,12 @@ def _write_config(
 
         write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return path
+
+
+def _list_budget(config: OwnLoopConfig) -> dict[str, int]:
+    """What the template gives of it: it stands under `params` as hyperparameters do."""
+    budget = {"max_epoch": config.max_epoch, "max_step": config.max_step}
+    return {name: value for name, value in budget.items() if value is not None}
 
 
 def _make_environment(
@@ -127,7 +112,9 @@ def _make_environment(
         "HPCEXP_STOP_FILE": told["stop_file"],
         **{f"HPCEXP_{name.upper()}": str(value) for name, value in given.items()},
     }
-    for name, value in config.hyperparameters.items():
+    # A shell script cannot ask the client for these.
+    variables |= {f"HPCEXP_{name.upper()}": str(told[name]) for name in ("epoch", "step")}
+    for name, value in {**config.hyperparameters, **_list_budget(config)}.items():
         key = re.sub(r"[^A-Z0-9]", "_", name.upper())
         variables[f"HPCEXP_PARAM_{key}"] = value if isinstance(value, str) else json.dumps(value)
     # Lines show when they are printed; and a library that counts the node's cores is told better.

@@ -16,8 +16,9 @@ from hpcexp.analysis.report.content import collect_report
 from hpcexp.analysis.report.curve_data import collect_curves
 from hpcexp.analysis.report.numbers import shorten
 from hpcexp.analysis.report.render import encode_data, render_report
-from hpcexp.analysis.report.tables import MAX_RUNS
+from hpcexp.analysis.report.tables import MAX_RUNS, spell_runs_needed
 from hpcexp.analysis.report.usage import measure_usage
+from hpcexp.analysis.statistics.power import SampleSizes
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import RunStatus, State
 from tests.analysis.builder import MSE, Fate, build_experiment
@@ -153,3 +154,10 @@ def test_hours_and_energy_are_summed_up(mixed_experiment: ExperimentDir) -> None
     assert (used.hosts, used.devices) == ("gpu-1 (2 runs)", "A (2 runs)")
     assert [(g.num_begun, g.median_hours) for g in used.groups] == [(2, 0.5), (0, None)]
     assert measure_usage(plan, statuses, labels, accounted=None).energy_kwh is None
+
+
+def test_the_number_of_runs_that_is_needed_says_where_it_ends() -> None:
+    ranges = [(6, 6), (4, 17), (4, None), (None, None)]
+    spelled = [spell_runs_needed(SampleSizes(low, None, high)) for low, high in ranges]
+    assert spelled == ["6", "4 to 17", "4 to over 1000", "over 1000"]
+    assert spell_runs_needed(None) == ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpcexp.errors import HpcexpError, UsageError
+from hpcexp.launch.archive import Wanted, archive_experiment
 from hpcexp.launch.observe import observe
 from hpcexp.launch.resume import Choice, make_chooser
 from hpcexp.launch.submit import Wish, submit_runs
@@ -231,3 +232,30 @@ def test_what_would_submit_is_refused_with_the_reason(
         submit_runs(here, make_chooser(here, Choice()), Wish("inline"))
     for command in ("resume", "retry", "cancel"):
         assert "is a copy of" in type_here(command, "tiny", exit_code=2)
+
+
+@pytest.fixture
+def archived(machines: Machines, remote: ExperimentDir) -> Path:
+    """The same, but as one file there."""
+    return archive_experiment(remote, Wanted(remove=True)).path
+
+
+def test_an_archive_comes_as_one_file_and_is_read_in_place(
+    machines: Machines, archived: Path
+) -> None:
+    pulled = fetch(machines)
+    assert [path.name for path in machines.copies.iterdir()] == [archived.name]
+    assert pulled.experiment.place.read_bytes() == archived.read_bytes()
+    said = type_here("status", "tiny")
+    assert "1 completed" in said or "100 %" in said
+    with pytest.raises(UsageError, match="is here already, and an archive does not change"):
+        fetch(machines, f"far:{archived}")
+
+
+def test_an_archive_that_is_damaged_is_not_kept(machines: Machines, archived: Path) -> None:
+    content = bytearray(archived.read_bytes())
+    content[len(content) // 2] ^= 255
+    archived.write_bytes(content)
+    with pytest.raises(HpcexpError, match=r"\.tar\.zst"):
+        fetch(machines)
+    assert [path for path in machines.copies.rglob("*") if path.is_file()] == []

@@ -61,13 +61,17 @@ def test_what_it_prints_is_in_its_log(make_run: MakeRun) -> None:
 def test_it_is_told_its_hyperparameters_seed_and_places(make_run: MakeRun, tmp_path: Path) -> None:
     command = (
         'sh -c \'echo "$HPCEXP_PARAM_RATE $HPCEXP_SEED $HPCEXP_RAND_INIT"; '
+        'echo "budget $HPCEXP_PARAM_MAX_EPOCH of epoch $HPCEXP_EPOCH step $HPCEXP_STEP"; '
         'test -d "$HPCEXP_CHECKPOINT_DIR"; pwd; echo "$1"; cat "$2"\' sh {seed} {config_file}'
     )
-    run_dir = make_run(command, rate=0.25, deep={"width": 8}, config_file="given.json")
+    settings = {"rate": 0.25, "max_epoch": 8, "deep": {"width": 8}, "config_file": "given.json"}
+    run_dir = make_run(command, **settings)
     assert train_here(run_dir).state == State.COMPLETED
     told = json.loads(run_dir.told_path(1).read_text())
     printed = read_log(run_dir)
-    assert f"0.25 {told['seed']} 0\n{tmp_path}\n{told['seed']}\n" in printed
+    assert f"0.25 {told['seed']} 0\n" in printed
+    assert "budget 8 of epoch 0 step 0\n" in printed
+    assert f"{tmp_path}\n{told['seed']}\n" in printed
     assert '"deep": {\n    "width": 8' in printed
 
 
