@@ -54,6 +54,7 @@ ENDLESS = {"max_step": 10**9, "eval_every": 10**6, "validate_set_size": 8}
 CHECKPOINT_EVERY_S = 300.0
 
 PLAIN = "plain loop, torch.optim.Adam"
+CHANNELS_LAST = "the same, channels last"
 BARE = "our step alone"
 MEMORY = "fit, in memory"
 DIRECTORY = "fit, in its directory"
@@ -73,11 +74,15 @@ class Stepper:
         self.steps.send(1)
 
 
-def make_plain(name: str, *, precision: str = "fp32") -> Callable[[], None]:
+def make_plain(
+    name: str, *, memory_format: torch.memory_format | None = None
+) -> Callable[[], None]:
     """The loop that anybody would write."""
     workload = build_workload(name)
     with STREAMS.initialising():
         model = workload.build_model().to(DEVICE)
+    if memory_format is not None:
+        model = model.to(memory_format=memory_format)
     inputs = make_inputs(workload, STREAMS, DEVICE)
     images = workload.load_data()["train"]["images"].to(DEVICE)
     size = workload.config.batch_size
@@ -86,8 +91,7 @@ def make_plain(name: str, *, precision: str = "fp32") -> Callable[[], None]:
     def step() -> None:
         batch = {"images": images[torch.randint(len(images), (size,), device=DEVICE)]}
         adam.zero_grad()
-        with torch.autocast(DEVICE.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            losses = model(batch, inputs.noise, inputs.values)
+        losses = model(batch, inputs.noise, inputs.values)
         (losses * inputs.values["loss_weights"]).sum().backward()
         adam.step()
 
@@ -207,6 +211,7 @@ def measure(name: str, *, rounds: int, times: int, clock: Clock = time.perf_coun
     with ExitStack() as stack:
         variants: dict[str, Turn] = {
             PLAIN: timed_in_turns(make_plain(name)),
+            CHANNELS_LAST: timed_in_turns(make_plain(name, memory_format=torch.channels_last)),
             BARE: timed_in_turns(make_bare(name)),
             MEMORY: timed_in_turns(make_fit(name)),
         }
