@@ -1,25 +1,28 @@
 """1, 4, 16, 64 initialisations: lanes, processes, one after another, round robin in one process.
 
     python benchmarks/packing.py [--only quickstart notebook] [--counts 1 4 16 64]
-        [--precisions fp32 bf16] [--threads 2] [--seconds 5] [--smoke]
+        [--precisions fp32 bf16] [--threads 2] [--seconds 5] [--at-most 90] [--smoke]
 
 Each way trains for some seconds after it has warmed up, and the steps of all runs are counted:
 run-steps per second. Round robin takes a step of each run in turn, in the plainest eager PyTorch:
 what the notebook's own framework did. Utilisation is the arithmetic of those steps (by torch's
 counter, forward and backward) over what a large product of matrices reaches on the same machine
-in the same precision. Runs on a CPU, and on a GPU where there is one.
+in the same precision. Runs on a CPU, and on a GPU where there is one. What would not fit into
+memory, or take too long, is left out with the reason.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import math
 import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -30,11 +33,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.harness.configurations import CONFIGURATIONS, build_workload, make_inputs
-from benchmarks.harness.stopwatch import Stopwatch, StopwatchSink
+from benchmarks.harness.stopwatch import MIN_STEPS, WARM_UP_STEPS, Stopwatch, StopwatchSink
 from benchmarks.harness.tables import describe_machine, print_table
 from benchmarks.harness.turns import synchronise
 from hpcexp.train.config import Precision
 from hpcexp.train.fit import FitOptions, Training, train_alone
+from hpcexp.train.footprint import foresee_lane_bytes
 from hpcexp.train.lanes import fit_lanes
 from hpcexp.train.precision import autocasting, computing_in, cpu_has_bf16
 from hpcexp.train.seeding import RandomStreams
@@ -42,6 +46,10 @@ from hpcexp.train.seeding import RandomStreams
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 ENDLESS = {"max_step": 10**9, "eval_every": 10**6, "validate_set_size": 8}
 STARTED_WITHIN_S = 300.0
+PROCESS_BYTES = 500 << 20
+"""What Python and torch need by themselves."""
+FILLED = 0.85
+"""Of the memory that is free, what may be used."""
 
 SHEETS = {
     "H100": {"fp32": 67.0, "tf32": 494.7, "bf16": 989.4},
@@ -59,6 +67,8 @@ class Case:
     seconds: float
     num_threads: int
     max_processes: int
+    at_most_s: float = 90.0
+    """A way is left out that would take longer to warm up and to step twice."""
 
     def build_training(self, rand_init: int, watch: Stopwatch) -> Training:
         """One of the runs."""
@@ -208,6 +218,10 @@ def measure(case: Case, counts: Sequence[int]) -> None:
     for count in counts:
         base = 0.0
         for way, run in WAYS.items():
+            reason = find_obstacle(case, way, count, base_rate=base)
+            if reason is not None:
+                rows.append((count, way, f"not measured: {reason}", "", ""))
+                continue
             try:
                 rate = run(case, count)
             except torch.OutOfMemoryError:
@@ -220,6 +234,42 @@ def measure(case: Case, counts: Sequence[int]) -> None:
     print(file=sys.stderr)
     header = ("runs", "way", "run-steps/s", "of round robin", "utilisation")
     print_table((f"{case.name}, {case.precision}: {header[0]}", *header[1:]), rows)
+
+
+def find_obstacle(case: Case, way: str, count: int, *, base_rate: float) -> str | None:
+    """Why a way is not measured: it needs more memory or time than there is. None: it can be.
+
+    `base_rate` is in run-steps a second, 0 where nothing has been measured.
+    """
+    at_once = {"lanes": count, "processes": min(count, case.max_processes)}.get(way)
+    if at_once is None:
+        return None
+    if DEVICE.type == "cpu":
+        own = PROCESS_BYTES * (at_once if way == "processes" else 1)
+        needed, free = own + at_once * foresee_bytes(case.name), measure_free_bytes()
+        if needed > FILLED * free:
+            return f"needs about {needed / 2**30:.0f} GB of memory, {free / 2**30:.0f} are free"
+    expected_s = at_once * (WARM_UP_STEPS + MIN_STEPS) / base_rate if base_rate else 0.0
+    if expected_s > case.at_most_s:
+        return f"would take {expected_s:.0f} s, --at-most {case.at_most_s:.0f}"
+    return None
+
+
+@cache
+def foresee_bytes(name: str) -> int:
+    """Memory of one lane on a CPU, from shapes alone."""
+    workload = build_workload(name, **ENDLESS)
+    few = build_workload(name, **ENDLESS, train_set_size=workload.config.batch_size)
+    return foresee_lane_bytes(workload, dict(few.load_data()["train"]))
+
+
+def measure_free_bytes() -> float:
+    """What can be had without swapping, as the kernel estimates it; endless where it does not."""
+    path = Path("/proc/meminfo")
+    for line in path.read_text().splitlines() if path.exists() else ():
+        if line.startswith("MemAvailable:"):
+            return float(line.split()[1]) * 1024
+    return math.inf
 
 
 def _quote_sheet(precision: Precision) -> str:
@@ -245,6 +295,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", choices=("fp32", "tf32", "bf16"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=5.0, help="watched, of each way")
+    parser.add_argument("--at-most", type=float, default=90.0, help="seconds that a way may take")
     parser.add_argument("--max-processes", type=int, default=max(4, 2 * (os.cpu_count() or 1)))
     parser.add_argument("--smoke", action="store_true", help="a tiny size, to see that it runs")
     given = parser.parse_args()
@@ -257,7 +308,9 @@ def main() -> None:
         return
     for name in given.only:
         for precision in given.precisions or choose_precisions():
-            case = Case(name, precision, given.seconds, given.threads, given.max_processes)
+            case = Case(
+                name, precision, given.seconds, given.threads, given.max_processes, given.at_most
+            )
             measure(case, given.counts)
 
 

@@ -32,7 +32,16 @@ from torch import Tensor
 
 from benchmarks.harness.configurations import CONFIGURATIONS, build_workload, make_inputs
 from benchmarks.harness.tables import describe_machine, print_table
-from benchmarks.harness.turns import Clock, Turn, compare, synchronise, take_turns, timed
+from benchmarks.harness.turns import (
+    Clock,
+    Turn,
+    bound_ratio,
+    compare,
+    synchronise,
+    take_turns,
+    timed,
+)
+from benchmarks.harness.ways import AROUND, FLAT, INSIDE, make_ways
 from hpcexp.train.fit import FitOptions, FitResult, Training
 from hpcexp.train.precision import cpu_has_bf16
 from hpcexp.train.seeding import RandomStreams
@@ -45,6 +54,7 @@ ENDLESS = {"max_step": 10**9, "eval_every": 10**6, "validate_set_size": 8}
 CHECKPOINT_EVERY_S = 300.0
 
 PLAIN = "plain loop, torch.optim.Adam"
+CHANNELS_LAST = "the same, channels last"
 BARE = "our step alone"
 MEMORY = "fit, in memory"
 DIRECTORY = "fit, in its directory"
@@ -64,11 +74,15 @@ class Stepper:
         self.steps.send(1)
 
 
-def make_plain(name: str, *, precision: str = "fp32") -> Callable[[], None]:
+def make_plain(
+    name: str, *, memory_format: torch.memory_format | None = None
+) -> Callable[[], None]:
     """The loop that anybody would write."""
     workload = build_workload(name)
     with STREAMS.initialising():
         model = workload.build_model().to(DEVICE)
+    if memory_format is not None:
+        model = model.to(memory_format=memory_format)
     inputs = make_inputs(workload, STREAMS, DEVICE)
     images = workload.load_data()["train"]["images"].to(DEVICE)
     size = workload.config.batch_size
@@ -77,8 +91,7 @@ def make_plain(name: str, *, precision: str = "fp32") -> Callable[[], None]:
     def step() -> None:
         batch = {"images": images[torch.randint(len(images), (size,), device=DEVICE)]}
         adam.zero_grad()
-        with torch.autocast(DEVICE.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            losses = model(batch, inputs.noise, inputs.values)
+        losses = model(batch, inputs.noise, inputs.values)
         (losses * inputs.values["loss_weights"]).sum().backward()
         adam.step()
 
@@ -198,6 +211,7 @@ def measure(name: str, *, rounds: int, times: int, clock: Clock = time.perf_coun
     with ExitStack() as stack:
         variants: dict[str, Turn] = {
             PLAIN: timed_in_turns(make_plain(name)),
+            CHANNELS_LAST: timed_in_turns(make_plain(name, memory_format=torch.channels_last)),
             BARE: timed_in_turns(make_bare(name)),
             MEMORY: timed_in_turns(make_fit(name)),
         }
@@ -227,6 +241,21 @@ def measure(name: str, *, rounds: int, times: int, clock: Clock = time.perf_coun
         print_overhead(seconds)
 
 
+def measure_ways(name: str, *, rounds: int, clock: Clock) -> None:
+    """The step and the update alone, written in other ways."""
+    variants = {way: timed(run, clock=clock) for way, run in make_ways(name, DEVICE).items()}
+    seconds = take_turns(variants, rounds=rounds)
+    rows = [
+        (
+            way,
+            f"{1000 * statistics.median(times_s):.2f}",
+            f"{compare(seconds, way, peer=AROUND if way in (AROUND, INSIDE) else FLAT):.2f}",
+        )
+        for way, times_s in seconds.items()
+    ]
+    print_table((f"{name}: written in other ways", "ms", "of ours"), rows)
+
+
 def choose_precisions(name: str) -> list[str]:
     """Those that the hardware has; bf16 is imitated at small sizes only, where that is bearable."""
     if DEVICE.type == "cuda":
@@ -240,10 +269,13 @@ def print_overhead(seconds: dict[str, list[float]]) -> None:
         saving - plain for saving, plain in zip(seconds[SAVING], seconds[DIRECTORY], strict=True)
     )
     share = max(checkpoint_s, 0.0) / CHECKPOINT_EVERY_S
-    overhead = compare(seconds, DIRECTORY, peer=BARE) - 1 + share
+    low, overhead, high = (
+        100 * (ratio - 1 + share) for ratio in bound_ratio(seconds, DIRECTORY, peer=BARE)
+    )
     print(
-        f"\noverhead of inputs, records, checks and checkpoints: {100 * overhead:+.1f} %"
-        f" (a checkpoint takes {1000 * checkpoint_s:.0f} ms, every {CHECKPOINT_EVERY_S:.0f} s)"
+        f"\noverhead of inputs, records, checks and checkpoints: {overhead:+.1f} %, 95 % interval"
+        f" {low:+.1f} to {high:+.1f} %\n(a checkpoint takes {1000 * checkpoint_s:.0f} ms; one is"
+        f" made every {CHECKPOINT_EVERY_S:.0f} s)"
     )
 
 
@@ -264,11 +296,14 @@ def main() -> None:
     clock = time.process_time if given.cpu_time else time.perf_counter
     if given.smoke:
         measure("tiny", rounds=1, times=1)
+        measure_ways("tiny", rounds=1, clock=clock)
         return
     for name in given.only:
         quick = name == "quickstart" or DEVICE.type == "cuda"
-        rounds, times = (30, 16) if quick else (7, 1)
+        rounds, times = (24, 8) if quick else (7, 1)
         measure(name, rounds=given.rounds or rounds, times=times, clock=clock)
+        if quick:
+            measure_ways(name, rounds=given.rounds or 2 * rounds, clock=clock)
     if not (DEVICE.type == "cuda" or cpu_has_bf16()):
         print("\nbf16: this CPU has neither AVX512_BF16 nor AMX, and imitates it")
     if not (_is_installed("lightning") or _is_installed("pytorch_lightning")):

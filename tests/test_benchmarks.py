@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.all import ARGUMENTS, FOR_A_GPU, make_entry, replace_entry
+from benchmarks.all import ARGUMENTS, FOR_A_GPU, make_entry, replace_entry, run
 from tests.warm.process import run_warm
 
 # Chaos needs a cluster, and has a short run of its own in tests/chaos; `all` runs the others.
@@ -34,12 +34,11 @@ def test_all_of_them_replace_their_tables_on_the_page_of_results(tmp_path: Path)
     page = tmp_path / "performance.md"
     page.write_text(PAGE.read_text())
     command = [sys.executable, str(BENCHMARKS[0].parent / "all.py"), "--smoke"]
-    done = run_warm([*command, "--only", "step", "--write", str(page)])
+    done = run_warm([*command, "--only", "render", "--write", str(page)])
     assert done.returncode == 0, done.stderr
     before, after = PAGE.read_text(), page.read_text()
-    assert "median of 2 turns" in after
-    assert "median of 2 turns" not in before
-    begin, end = "<!-- step on cpu: begin -->", "<!-- step on cpu: end -->"
+    assert after != before
+    begin, end = "<!-- render on cpu: begin -->", "<!-- render on cpu: end -->"
     assert after.partition(begin)[0] == before.partition(begin)[0]
     assert after.partition(end)[2] == before.partition(end)[2]
 
@@ -51,11 +50,38 @@ def test_the_page_has_a_place_for_each_benchmark_and_for_those_of_a_gpu() -> Non
         assert "NEW" in replace_entry(page, place, "NEW")
 
 
+def test_one_that_takes_too_long_is_stopped_and_what_it_printed_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import subprocess, sys\n"
+        "print('| a |\\n|---|\\n| 1 |', flush=True)\n"
+        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+    )
+    monkeypatch.setattr("benchmarks.all.HERE", tmp_path)
+    monkeypatch.setitem(ARGUMENTS, "slow", ())
+    outcome = run("slow", smoke=False, limit_min=0.03)
+    assert outcome.problem == "stopped after 0.03 minutes"
+    assert outcome.has_table
+    assert "**Incomplete** (stopped" in make_entry("slow", outcome.printed, problem=outcome.problem)
+
+
+def test_one_that_fails_before_a_table_has_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.py").write_text("print('| a |\\n|---|'); raise SystemExit(3)")
+    monkeypatch.setattr("benchmarks.all.HERE", tmp_path)
+    outcome = run("wrong", smoke=True, limit_min=1)
+    assert outcome.problem == "exit 3"
+    assert not outcome.has_table
+
+
 def test_a_page_without_a_place_is_refused_with_the_lines_that_it_lacks() -> None:
-    with pytest.raises(ValueError, match="<!-- step on cpu: begin -->"):
-        replace_entry("# Performance", "step on cpu", "NEW")
+    with pytest.raises(ValueError, match="<!-- render on cpu: begin -->"):
+        replace_entry("# Performance", "render on cpu", "NEW")
 
 
 def test_what_is_no_table_is_shown_as_it_was_printed() -> None:
-    assert "```text" in make_entry("step", "a  b\n1  2")
-    assert "```" not in make_entry("step", "| a |\n|---|\n| 1 |")
+    assert "```text" in make_entry("render", "a  b\n1  2")
+    assert "```" not in make_entry("render", "| a |\n|---|\n| 1 |")

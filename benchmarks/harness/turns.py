@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -55,3 +56,22 @@ def compare(seconds: Mapping[str, list[float]], name: str, *, peer: str) -> floa
     """How many times as long as its peer a variant took: the median over the rounds."""
     pairs = zip(seconds[name], seconds[peer], strict=True)
     return statistics.median(own / other for own, other in pairs)
+
+
+def bound_ratio(
+    seconds: Mapping[str, list[float]], name: str, *, peer: str
+) -> tuple[float, float, float]:
+    """`compare`, between the ends of an interval that holds the median with at least 95 %.
+
+    The ends are order statistics of the rounds' ratios: no distribution is assumed (Conover 1999,
+    section 3.2). With five rounds or fewer they are the least and the largest.
+    """
+    ratios = sorted(own / other for own, other in zip(seconds[name], seconds[peer], strict=True))
+    num_rounds, outside = len(ratios), 0
+    tail = 0.5**num_rounds
+    while outside < (num_rounds - 1) // 2:
+        tail += math.comb(num_rounds, outside + 1) * 0.5**num_rounds
+        if 2 * tail > 0.05:
+            break
+        outside += 1
+    return ratios[outside], statistics.median(ratios), ratios[-1 - outside]

@@ -144,7 +144,7 @@ def _join_results(loaded: Sequence[Results], labels: Sequence[str]) -> Results:
             "margin": margins.pop() if len(margins) == 1 else None,
         },
     )
-    joint = Results(first.experiment, plan, first.metric, first.runs, first.metrics, ())
+    joint = Results(first.experiment, plan, first.metric, first.runs, first.rows, ())
     frames = [
         results.runs.assign(
             run=[_name(label, run) for run in results.runs["run"]],

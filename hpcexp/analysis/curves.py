@@ -85,6 +85,26 @@ def average_curves(results: Results, *, metric: str, split: str, window: int) ->
     Values that are not finite are left out of the mean. A metric that nobody has recorded
     on this split gives no runs.
     """
+    means = results.rows.averages.get((metric, split, window))
+    if means is None or means.shape != (len(results.runs), _count_points(results, window)):
+        means = _average(results, metric=metric, split=split, window=window)
+        results.rows.remember((metric, split, window), means)
+    recorded = ~np.isnan(means).all(axis=1)
+    runs = results.runs[recorded]
+    return Curves(
+        metric,
+        split,
+        window,
+        epoch=_find_middles(means.shape[1], window),
+        values=means[recorded],
+        runs=runs["run"].to_numpy(str),
+        group=runs["group"].to_numpy(str),
+        is_diverged=(runs["state"] == State.DIVERGED).to_numpy(bool),
+    )
+
+
+def _average(results: Results, *, metric: str, split: str, window: int) -> NDArray[np.float64]:
+    """Means over windows, (runs, points); NaN where a run has recorded nothing."""
     frame = results.metrics
     rows = np.flatnonzero(frame["split"].cat.codes.to_numpy() == SPLITS.index(split))
     values = np.full(len(rows), np.nan, np.float32)
@@ -92,23 +112,11 @@ def average_curves(results: Results, *, metric: str, split: str, window: int) ->
         values = frame[metric].to_numpy()[rows]
     finite = np.isfinite(values)
     rows, values = rows[finite], values[finite]
-    num_points = 1 + -(-_count_epochs(results) // window)
+    num_points = _count_points(results, window)
     # (epoch + window - 1) // window: epoch 0 is point 0, epochs 1 to window are point 1.
     point = (frame["epoch"].to_numpy()[rows] + window - 1) // window
     run = frame["run"].cat.codes.to_numpy()[rows].astype(np.int64)
-    means = _take_means(run * num_points + point, values, shape=(len(results.runs), num_points))
-    recorded = ~np.isnan(means).all(axis=1)
-    runs = results.runs[recorded]
-    return Curves(
-        metric,
-        split,
-        window,
-        epoch=_find_middles(num_points, window),
-        values=means[recorded],
-        runs=runs["run"].to_numpy(str),
-        group=runs["group"].to_numpy(str),
-        is_diverged=(runs["state"] == State.DIVERGED).to_numpy(bool),
-    )
+    return _take_means(run * num_points + point, values, shape=(len(results.runs), num_points))
 
 
 def take_median(curves: Curves) -> NDArray[np.float64]:
@@ -151,8 +159,11 @@ def _is_past_end(curves: Curves) -> NDArray[np.bool_]:
 
 def _count_epochs(results: Results) -> int:
     planned = results.runs["num_epochs"].max()
-    reached = 0 if results.is_empty else results.metrics["epoch"].max()
-    return max(int(planned), int(reached), 1)
+    return max(int(planned), results.rows.max_epoch or 0, 1)
+
+
+def _count_points(results: Results, window: int) -> int:
+    return 1 + -(-_count_epochs(results) // window)
 
 
 def _take_means(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hpcexp.analysis.groups import GroupAxis, list_hyperparameters, make_group_axis
 from hpcexp.analysis.reading import Recorded, read_recorded
+from hpcexp.analysis.rows import Rows, find_validations
 from hpcexp.site import find_experiments_dir
 from hpcexp.store.experiment import Plan
 from hpcexp.store.find import find_experiment
@@ -32,8 +33,6 @@ MISSING = "missing"
 STILL_TRAINING = CUT_SHORT | {State.PENDING, State.SUBMITTED, State.RUNNING}
 """States whose newest value is a value so far: the run has not ended, or may continue."""
 
-_VALIDATE = SPLITS.index("validate")
-
 
 @dataclass(frozen=True, eq=False)
 class Results:
@@ -47,7 +46,7 @@ class Results:
     plan: Plan
     metric: Metric
     runs: pd.DataFrame
-    metrics: pd.DataFrame
+    rows: Rows
     problems: tuple[str, ...]
     baselines: Mapping[str, float] = field(default_factory=dict)
 
@@ -57,9 +56,14 @@ class Results:
         return make_group_axis(self.plan.groups)
 
     @property
+    def metrics(self) -> pd.DataFrame:
+        """One row for each run, epoch and split; read when it is asked for the first time."""
+        return self.rows.frame
+
+    @property
     def is_empty(self) -> bool:
         """Whether no run has recorded anything yet."""
-        return self.metrics.empty
+        return self.rows.max_epoch is None
 
     def __repr__(self) -> str:
         return f"Results({self.experiment.name}: {self.describe()})"
@@ -106,7 +110,16 @@ def make_results(experiment: ExperimentDir, recorded: Recorded) -> Results:
         if state == MISSING
     }
     problems = tuple(text for _, text in sorted((lacking | named).items()))
-    return Results(experiment, plan, metric, runs, _make_metrics(recorded), problems)
+    rows = Rows(
+        table=recorded.table,
+        run_index=recorded.run_index,
+        max_epoch=recorded.max_epoch,
+        make_frame=lambda: _make_metrics(plan, *recorded.read_all()),
+        averages=recorded.averages,
+        fingerprint=recorded.fingerprint,
+        is_kept=recorded.is_kept,
+    )
+    return Results(experiment, plan, metric, runs, rows, problems)
 
 
 # ------------------------------------------------------------------- one row per run
@@ -116,7 +129,7 @@ def _make_runs(recorded: Recorded, metric: Metric, axis: GroupAxis) -> pd.DataFr
     planned = recorded.plan.runs
     values_of = {group.name: group.values for group in recorded.plan.groups}
     statuses = [status or RunStatus() for status in recorded.statuses]
-    first, last = _find_validations(recorded)
+    first, last = find_validations(recorded.table, recorded.run_index, num_runs=len(planned))
     states = _judge_states(recorded, has_values=last >= 0)
     untrained_rows = _keep_untrained(recorded.table, first)
     names = _list_validated(recorded.table, metric, np.concatenate([first, last]))
@@ -159,17 +172,6 @@ def _make_runs(recorded: Recorded, metric: Metric, axis: GroupAxis) -> pd.DataFr
 
 def _get(foretold: Mapping[str, Any] | None, key: str) -> Any:
     return None if foretold is None else foretold[key]
-
-
-def _find_validations(recorded: Recorded) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of each run's first and last validation, (runs,); -1 where there is none."""
-    first = np.full(len(recorded.plan.runs), -1, np.int64)
-    last = first.copy()
-    rows = np.flatnonzero(recorded.table.split == _VALIDATE)
-    runs = recorded.run_index[rows]
-    first[runs[::-1]] = rows[::-1]  # of several rows of a run the one assigned last stays
-    last[runs] = rows
-    return first, last
 
 
 def _keep_untrained(table: MetricsTable, first: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -260,10 +262,9 @@ def _freeze(value: Any) -> Any:
 # ---------------------------------------------------- one row per run, epoch and split
 
 
-def _make_metrics(recorded: Recorded) -> pd.DataFrame:
+def _make_metrics(plan: Plan, table: MetricsTable, index: NDArray[np.int32]) -> pd.DataFrame:
     """Columns are the table's own arrays where they can be: there may be gigabytes."""
-    planned, table, index = recorded.plan.runs, recorded.table, recorded.run_index
-    axis = make_group_axis(recorded.plan.groups)
+    planned, axis = plan.runs, make_group_axis(plan.groups)
     places = {name: place for place, name in enumerate(axis.names)}
     group_codes = np.array([places[run.group] for run in planned], np.int16)
     rand_inits = np.array([run.rand_init for run in planned], np.int32)

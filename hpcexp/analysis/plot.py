@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcexp.analysis.describe import describe_states
+from hpcexp.analysis.drawn import draw_figures
 from hpcexp.analysis.figures import FIGURES, SAMPLED_FIGURES
-from hpcexp.analysis.figures.drawing import collect_text, save_drawing
-from hpcexp.analysis.figures.fonts import using_fonts_for
 from hpcexp.analysis.figures.media import SCREEN, Medium
 from hpcexp.analysis.findings import Findings, find_out
 from hpcexp.analysis.findings_files import save_findings
 from hpcexp.analysis.frames import Results, load
+from hpcexp.analysis.rows_cache import keep_rows
 from hpcexp.analysis.sampled import is_sampled
 from hpcexp.analysis.summary import Summary, summarise
 from hpcexp.analysis.tasks import add_baselines
@@ -50,8 +50,8 @@ def plot_experiment(
     gains of tasks are over.
 
     `on_numbers` is called before the drawing, which takes longer than the numbers do. What
-    has no data yet is not drawn. Raises UsageError for an unknown figure, HpcexpError
-    where no run has recorded anything.
+    has no data yet is not drawn, and what has not changed not again. Raises UsageError for an
+    unknown figure, HpcexpError where no run has recorded anything.
     """
     _check_figures(figures or ())
     results = add_baselines(load(experiment), baselines)
@@ -66,24 +66,16 @@ def plot_experiment(
     on_numbers(results, summary, findings)
     directory = results.experiment.plots_dir / medium.folder
     tables = save_findings(findings, results.experiment.plots_dir)
+    written = draw_figures(results, chosen, medium=medium)
+    keep_rows(results)
     return PlotReport(
         results,
         summary,
         findings,
         tables,
-        tuple(_draw(results, chosen, medium, directory)),
+        written,
         directory,
     )
-
-
-def _draw(results: Results, names: Sequence[str], medium: Medium, directory: Path) -> list[Path]:
-    with using_fonts_for(collect_text(results.plan, results.group_axis)):
-        return [
-            path
-            for name in names
-            for drawing in FIGURES[name](results, medium=medium)
-            for path in save_drawing(drawing, plots_dir=directory)
-        ]
 
 
 def _check_figures(names: Sequence[str]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcexp.analysis.rows import AverageKey
+from hpcexp.analysis.rows_cache import compute_fingerprint, read_kept_rows
 from hpcexp.errors import HpcexpError
 from hpcexp.store.experiment import Plan, read_plan
 from hpcexp.store.layout import ExperimentDir, RunDir
@@ -23,16 +25,23 @@ _NUM_THREADS = 8  # hide the latency of a network file system
 class Recorded:
     """What stands in an experiment directory at one moment.
 
-    `statuses` are in the order of `plan.runs`; None where it cannot be read. `run_index`,
-    (rows,), is the place in `plan.runs` of each row of `table`. `problems` says of a run (by
-    the same place) what cannot be read of it.
+    `statuses` are in the order of `plan.runs`; None where it cannot be read. `table` has at
+    least the first and the last validation of each run; `run_index`, (rows,), is the place in
+    `plan.runs` of each of its rows, and `read_all` gives both of all rows. `max_epoch` is that
+    of all rows, None where there is none. `problems` says of a run (by the same place) what
+    cannot be read of it. `is_kept` says whether this was read from a cache.
     """
 
     plan: Plan
     statuses: tuple[RunStatus | None, ...]
     table: MetricsTable
     run_index: NDArray[np.int32]
+    read_all: Callable[[], tuple[MetricsTable, NDArray[np.int32]]]
+    max_epoch: int | None
     problems: Mapping[int, str]
+    averages: Mapping[AverageKey, NDArray[np.float64]] = field(default_factory=dict)
+    fingerprint: str | None = None
+    is_kept: bool = False
 
 
 def read_recorded(experiment: ExperimentDir) -> Recorded:
@@ -47,10 +56,35 @@ def read_recorded(experiment: ExperimentDir) -> Recorded:
     # rows, never as finished with some of them.
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         statuses = list(pool.map(_try_status, run_dirs))
-    table, run_index, damaged = _read_tables([run_dir.path for run_dir in run_dirs])
     unreadable = {i: s for i, s in enumerate(statuses) if isinstance(s, str)}
     known = tuple(None if isinstance(s, str) else s for s in statuses)
-    return Recorded(plan, known, table, run_index, problems=damaged | unreadable)
+    paths = [run_dir.path for run_dir in run_dirs]
+    fingerprint = compute_fingerprint(paths)  # before the rows: what is added meanwhile tells
+    kept = read_kept_rows(experiment, fingerprint=fingerprint)
+    if kept is not None:
+        return Recorded(
+            plan,
+            known,
+            kept.table,
+            kept.run_index,
+            read_all=lambda: _read_tables(paths)[:2],
+            max_epoch=kept.max_epoch,
+            problems=unreadable,
+            averages=kept.averages,
+            fingerprint=fingerprint,
+            is_kept=True,
+        )
+    table, run_index, damaged = _read_tables(paths)
+    return Recorded(
+        plan,
+        known,
+        table,
+        run_index,
+        read_all=lambda: (table, run_index),
+        max_epoch=int(table.epoch.max()) if len(table) else None,
+        problems=damaged | unreadable,
+        fingerprint=None if damaged else fingerprint,
+    )
 
 
 def _try_status(run_dir: RunDir) -> RunStatus | str:

@@ -413,6 +413,20 @@ class ExperimentDir:
         return self.path / "plots"
 
     @property
+    def plots_cache_dir(self) -> Path:
+        """What a second look at the plots need not compute again; may be deleted at any time."""
+        return self.plots_dir / ".cache"
+
+    @property
+    def rows_cache_path(self) -> Path:
+        """What all rows of metrics came to when they were drawn."""
+        return self.plots_cache_dir / "rows.npz"
+
+    def drawn_path(self, medium: str) -> Path:
+        """What the figures for a medium were drawn of."""
+        return self.plots_cache_dir / f"drawn{'_' if medium else ''}{medium}.json"
+
+    @property
     def report_path(self) -> Path:
         """The report: one HTML file, among the figures."""
         return self.plots_dir / "report.html"

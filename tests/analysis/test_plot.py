@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_every_figure_is_written_as_pdf_png_and_table(experiment: ExperimentDir)
     tables = {path.name for path in report.tables}
     assert tables == {"statistics.json", "statistics_groups.csv", "statistics_pairs.csv"}
     found = {path.name for path in experiment.plots_dir.iterdir()}
-    assert found == names | tables  # nothing left aside
+    assert found == names | tables | {".cache"}  # nothing left aside
     assert len(report.written) == 27
 
 
@@ -74,6 +75,7 @@ def test_the_table_beside_the_rates_is_the_summary(experiment: ExperimentDir) ->
 
 def test_drawing_again_gives_the_same_bytes(experiment: ExperimentDir) -> None:
     first = {p: p.read_bytes() for p in plot_experiment(experiment, figures=["boxplots"]).written}
+    shutil.rmtree(experiment.plots_dir)
     again = {p: p.read_bytes() for p in plot_experiment(experiment, figures=["boxplots"]).written}
     assert first == again
 
@@ -112,6 +114,7 @@ def test_a_write_that_fails_leaves_the_old_figure(
     plot_experiment(experiment, figures=["success_rate"])
     path = experiment.plots_dir / "success_rate.pdf"
     old = path.read_bytes()
+    shutil.rmtree(experiment.plots_cache_dir)  # so that it is drawn again
 
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "disk full")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,10 +69,18 @@ def make_box_table(results: Results, metric: Metric) -> pd.DataFrame:
     )
 
 
-def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metric) -> Axes:
+def draw_boxplot(
+    ax: Axes,
+    table: pd.DataFrame,
+    *,
+    axis: GroupAxis,
+    metric: Metric,
+    notes: Sequence[str] | None = None,
+) -> Axes:
     """Draw a table of `make_box_table`; whiskers span all finished runs.
 
-    The worst of all ranks is an infinite value: minus infinity where larger is better.
+    The worst of all ranks is an infinite value: minus infinity where larger is better. `notes`
+    are what `describe_groups` says, where it has been asked already.
 
     A run keeps its place across the width of a box in every group, so that equal
     initialisations can be compared.
@@ -88,12 +96,9 @@ def draw_boxplot(ax: Axes, table: pd.DataFrame, *, axis: GroupAxis, metric: Metr
     if metric.success_below is not None:
         style.draw_threshold(ax, metric.success_below)
     ax.set_ylabel(as_plain_text(name_axis(metric.title, metric.name)), fontsize=NORMAL)
-    return style.label_groups(
-        ax,
-        axis,
-        notes=describe_groups(table, axis=axis, metric=metric),
-        turned=describe_groups(table, axis=axis, metric=metric, by_marks=True),
-    )
+    notes = notes or describe_groups(table, axis=axis, metric=metric)
+    turned = describe_groups(table, axis=axis, metric=metric, by_marks=True)
+    return style.label_groups(ax, axis, notes=notes, turned=turned)
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ def _draw_one(results: Results, metric: Metric, *, stem: str, medium: Medium) ->
         right=RIGHT if metric.success_below is None else RIGHT + THRESHOLD_WIDTH,
         medium=medium,
     )
-    draw_boxplot(ax, table, axis=axis, metric=metric)
+    draw_boxplot(ax, table, axis=axis, metric=metric, notes=notes)
     final = "" if metric.title.startswith("final ") else "final "
     style.set_title(ax, f"{final}{metric.title}, {table['is_final'].sum()} of {len(table)} runs")
     explanation = _explain(table, metric)

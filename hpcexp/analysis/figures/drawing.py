@@ -11,6 +11,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hpcexp.analysis.figures.csv_text import write_csv
 from hpcexp.analysis.figures.media import SCREEN, Medium
 from hpcexp.analysis.figures.page import PNG_DPI, finish_page, make_caption
 from hpcexp.analysis.frames import Results
@@ -45,7 +46,7 @@ def save_drawing(drawing: Drawing, *, plots_dir: Path) -> tuple[Path, ...]:
     pdf_path, png_path, csv_path = paths
     write_bytes(pdf_path, render_figure(drawing.figure, "pdf"))
     write_bytes(png_path, render_figure(drawing.figure, "png", dpi=drawing.dpi))
-    write_text(csv_path, drawing.table.to_csv(index=False))
+    write_text(csv_path, write_csv(drawing.table))
     if drawing.caption:
         paths.append(plots_dir / f"{drawing.stem}.txt")
         write_text(paths[-1], f"{drawing.caption}\n")

@@ -10,7 +10,8 @@ from functools import cache
 import matplotlib as mpl
 from matplotlib.font_manager import findfont, findSystemFonts, fontManager, get_font
 
-OWN_FAMILY = "DejaVu Sans"
+from hpcexp.analysis.figures.lean_font import OWN_FAMILY, provide_lean_family
+
 _LAST_RESORT = "Last Resort"  # has every letter, and draws a box for it
 _USUAL_WEIGHTS = (400, "normal", "regular", "book")
 
@@ -23,7 +24,8 @@ def using_fonts_for(text: str) -> Iterator[None]:
     """
     from hpcexp.analysis.figures.page import measure
 
-    settings = mpl.rc_context({"font.family": list(choose_families(text))})
+    _, *others = choose_families(text)
+    settings = mpl.rc_context({"font.family": [provide_lean_family(), *others]})
     with settings, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         measure.cache_clear()  # widths were measured in other fonts

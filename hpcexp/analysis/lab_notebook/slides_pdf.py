@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from hpcexp.analysis.figures.fonts import (
-    OWN_FAMILY,
     find_uncovered,
     has_own_letters,
     using_fonts_for,
 )
+from hpcexp.analysis.figures.lean_font import OWN_FAMILY
 from hpcexp.analysis.figures.page import as_plain_text, measure
 from hpcexp.analysis.lab_notebook.cards import Card
 from hpcexp.analysis.lab_notebook.diary import nest_text

@@ -15,7 +15,7 @@ Why this format: docs/decisions/0001-metrics-storage.md.
 """
 
 from hpcexp.store.metrics.encoding import FORMAT_NAME, FORMAT_VERSION, MAX_BLOCK_ROWS
-from hpcexp.store.metrics.files import metrics_path
+from hpcexp.store.metrics.files import find_newest, metrics_path
 from hpcexp.store.metrics.joining import concatenate
 from hpcexp.store.metrics.reading import read_concatenated, read_last, read_many, read_metrics
 from hpcexp.store.metrics.table import SPLITS, MetricsRow, MetricsTable
@@ -34,5 +34,6 @@ __all__ = [
     "read_many",
     "read_concatenated",
     "concatenate",
+    "find_newest",
     "metrics_path",
 ]

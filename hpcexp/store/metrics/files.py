@@ -31,6 +31,15 @@ def find_files(run_dir: Path) -> dict[int, Path]:
     return {int(match[1]): run_dir / match[0] for match in matches if match}
 
 
+def find_newest(run_dir: Path) -> Path | None:
+    """The metrics file that counts; None where there is none yet.
+
+    Raises StorageError where the directory cannot be listed.
+    """
+    paths = find_files(run_dir)
+    return paths[max(paths)] if paths else None
+
+
 def read_newest(run_dir: Path, read: Callable[[BufferedReader, Path], _T]) -> _T | None:
     """`read` the file of the highest attempt; None where there is none.
 

@@ -93,8 +93,19 @@ class ClassifyWorkload:
         self, model: nn.Module, data: Batch, streams: RandomStreams
     ) -> Mapping[str, Tensor]:
         """Cross-entropy, and the share of images that are misnamed."""
+        return self.evaluate_drawn(model, data, self.draw_evaluation(data, streams))
+
+    def draw_evaluation(self, data: Batch, streams: RandomStreams) -> dict[str, Tensor]:
+        """Nothing is random."""
+        del data, streams
+        return {}
+
+    def evaluate_drawn(
+        self, model: nn.Module, data: Batch, noise: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """What `evaluate` returns."""
         assert isinstance(model, Classifier)
-        del streams
+        del noise
         scores_NK = _score_all(model, data["images"])
         wrong = (scores_NK.argmax(dim=1) != data["labels"]).to(scores_NK.dtype).mean()
         loss = model.measure(scores_NK, data["labels"])

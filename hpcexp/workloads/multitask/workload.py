@@ -24,7 +24,7 @@ from hpcexp.workloads.multitask.losses import measure_losses, weigh_rows
 from hpcexp.workloads.multitask.metrics import measure_task
 from hpcexp.workloads.multitask.model import Hca
 from hpcexp.workloads.multitask.strategy.order import find_task_phase
-from hpcexp.workloads.multitask.strategy.strategy import MultitaskStrategy
+from hpcexp.workloads.multitask.strategy.strategy import FACTORS, MultitaskStrategy
 from hpcexp.workloads.multitask.strategy.weighting import list_factors
 from hpcexp.workloads.multitask.synthetic import draw_samples
 
@@ -101,8 +101,10 @@ class MultitaskWorkload:
         phase = min(step * len(phases) // config.num_steps, len(phases) - 1)
         named = [float(m in phases[phase]) for m in MODALITIES]
         reads_all = config.modalities.mode == "freeze"
+        factors = list(list_factors(config))
         return {
-            "loss_weights": [config.weights.get(task, 1.0) for task in config.tasks],
+            "loss_weights": factors,
+            FACTORS: factors,  # those in force, by a strategy, replace `loss_weights`
             "task_phase": float(find_task_phase(config, step)),
             "modality_phase": float(phase),
             "ends_epoch": float((step + 1) % config.steps_per_epoch == 0),

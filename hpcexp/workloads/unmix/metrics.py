@@ -23,11 +23,11 @@ def measure_exact_pairs(predicted_IN: Tensor, weights_IN: Tensor) -> Tensor:
     """
     is_mixed_IN = weights_IN > 0
     num_mixed_I = is_mixed_IN.sum(dim=1, keepdim=True)
-    if bool((num_mixed_I == weights_IN.shape[1]).all()):
-        return predicted_IN.new_tensor(torch.nan)
+    tells_nothing = (num_mixed_I == weights_IN.shape[1]).all()
     ranks_IN = predicted_IN.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
     is_found_IN = ranks_IN < num_mixed_I
-    return (is_found_IN == is_mixed_IN).all(dim=1).to(predicted_IN.dtype).mean()
+    share = (is_found_IN == is_mixed_IN).all(dim=1).to(predicted_IN.dtype).mean()
+    return torch.where(tells_nothing, torch.nan, share)  # no branch: lanes are measured at once
 
 
 def measure_spread(predicted_IN: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from hpcexp.workloads.images.load import Split, load_images
 from hpcexp.workloads.unmix.config import METRIC_NAMES, Config
 from hpcexp.workloads.unmix.debugging import describe_for_debugging
 from hpcexp.workloads.unmix.inspection import KINDS, check_request, inspect_samples
-from hpcexp.workloads.unmix.items import draw_batches
+from hpcexp.workloads.unmix.items import Items, draw_batches
 from hpcexp.workloads.unmix.metrics import measure_exact_pairs, measure_r2, measure_spread
 from hpcexp.workloads.unmix.objective import Objective
 from hpcexp.workloads.unmix.scoring import draw_validation_items, score_items
@@ -78,11 +78,28 @@ class UnmixWorkload:
         self, model: nn.Module, data: Batch, streams: RandomStreams
     ) -> Mapping[str, Tensor]:
         """Loss and metrics on mixtures that are the same at every evaluation, all of them."""
-        assert isinstance(model, Objective)
-        like = next(model.parameters())
+        return self.evaluate_drawn(model, data, self.draw_evaluation(data, streams))
+
+    def draw_evaluation(self, data: Batch, streams: RandomStreams) -> dict[str, Tensor]:
+        """The mixtures, and the temperature."""
+        device = data["images"].device
         items = draw_validation_items(self.config, streams, num_images=len(data["images"]))
+        return {
+            "rows": items.rows_IN.to(device),
+            "weights": items.weights_IN.to(device),
+            "temperature": torch.tensor(
+                self.config.temperature, dtype=torch.float64, device=device
+            ),
+        }
+
+    def evaluate_drawn(
+        self, model: nn.Module, data: Batch, noise: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """What `evaluate` returns, of the mixtures that were drawn."""
+        assert isinstance(model, Objective)
+        items = Items(noise["rows"], noise["weights"])
         weights_IN, scores_IN = score_items(model, data["images"], items)
-        temperature = like.new_tensor(self.config.temperature)
+        temperature = noise["temperature"].to(weights_IN.dtype)
         target_IN = model.make_target(weights_IN)
         predicted_IN = model.activate(scores_IN, temperature)
         r2 = measure_r2(predicted_IN, target_IN)

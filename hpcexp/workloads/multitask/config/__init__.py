@@ -56,6 +56,7 @@ class Config(TrainConfig):
     lane_free: ClassVar[dict[str, Any]] = TrainConfig.lane_free | {
         "dataset": {"seed"},
         "affinity": True,
+        "weights": True,
     }
 
     batch_size: int = Field(default=64, ge=1, description="Samples in one optimiser step.")

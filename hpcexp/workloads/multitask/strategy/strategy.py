@@ -17,7 +17,10 @@ from hpcexp.workloads.multitask.strategy.combining import Combiner
 from hpcexp.workloads.multitask.strategy.memory import Tensors, put, take
 from hpcexp.workloads.multitask.strategy.order import make_order
 from hpcexp.workloads.multitask.strategy.rows import Difficulty, Mixture, assign_rows, share_out
-from hpcexp.workloads.multitask.strategy.weighting import Seen, list_factors, make_weighting
+from hpcexp.workloads.multitask.strategy.weighting import Seen, make_weighting
+
+FACTORS = "task_factors"
+"""The value with the fixed factors of the tasks' losses, (L,); lanes may differ in it."""
 
 
 class MultitaskStrategy:
@@ -47,7 +50,6 @@ class MultitaskStrategy:
         self.may_move = [
             not (is_frozen_bert and name.startswith("encoders.text.embed.")) for name in self.names
         ]
-        self.factors = list_factors(config)
 
     @property
     def supports_lanes(self) -> bool:
@@ -123,7 +125,7 @@ class MultitaskStrategy:
 
     def weigh(self, state: Tensors, losses_L: Tensor, values: Mapping[str, Tensor]) -> Tensor:
         """Weights of active tasks; 0 for those that rest."""
-        factors_L = self._factors(losses_L)
+        factors_L = values[FACTORS]
         weights_L = self.weighting.weigh(take(state, "weighting"), factors_L * losses_L)
         # Never 0 times infinite: a weight of a task that rests may be anything.
         return torch.where(values["active"] > 0, factors_L * weights_L, 0.0)
@@ -156,7 +158,7 @@ class MultitaskStrategy:
     def learn(self, state: Tensors, own: Mapping[str, Tensor], outcome: Outcome) -> Tensors:
         """Every part learns from the update."""
         values, losses_L = outcome.values, outcome.losses_L
-        active_L, factors_L = values["active"], self._factors(losses_L)
+        active_L, factors_L = values["active"], values[FACTORS]
         norms_L = None
         if self.weighting.needs_norms:
             layers = [own[name].flatten(1) for name in self.balance_layer]
@@ -206,6 +208,3 @@ class MultitaskStrategy:
         is_read_N = (readers_NL @ active_L) > 0
         is_learned_N = (belongs_NM @ modalities_M) > 0
         return is_read_N * is_learned_N * may_move_N
-
-    def _factors(self, like_L: Tensor) -> Tensor:
-        return torch.tensor(self.factors, dtype=like_L.dtype, device=like_L.device)

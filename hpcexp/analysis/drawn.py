@@ -1,0 +1,112 @@
+"""Drawing what changed: a figure whose files are there, of the same results, is not drawn again.
+
+Beside the figures stands what each was drawn of, as a digest, and the digests of its files: a file
+that is gone or was changed is drawn again, as is everything when hpcexp's code, matplotlib, its
+settings or the fonts change. Results whose files' fingerprint is not known are always drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+import hpcexp
+from hpcexp.analysis.figures import FIGURES
+from hpcexp.analysis.figures.drawing import collect_text, save_drawing
+from hpcexp.analysis.figures.fonts import using_fonts_for
+from hpcexp.analysis.figures.media import Medium
+from hpcexp.analysis.frames import Results
+from hpcexp.errors import HpcexpError
+from hpcexp.store.files import read_json, write_json
+
+_Drawn = dict[str, Any]
+
+
+def draw_figures(results: Results, names: Sequence[str], *, medium: Medium) -> tuple[Path, ...]:
+    """The files of figures, PDF, PNG and CSV of each; those that are out of date are drawn."""
+    directory = results.experiment.plots_dir / medium.folder
+    record_path = results.experiment.drawn_path(medium.folder)
+    before = _read_record(record_path)
+    after, written = dict(before), list[Path]()
+    with using_fonts_for(collect_text(results.plan, results.group_axis)):
+        digest = _digest_inputs(results, medium)
+        for name in names:
+            paths = _find_unchanged(before.get(name), digest, directory)
+            if paths is None:
+                paths = [
+                    path
+                    for drawing in FIGURES[name](results, medium=medium)
+                    for path in save_drawing(drawing, plots_dir=directory)
+                ]
+                if digest is not None:
+                    after[name] = {
+                        "of": digest,
+                        "files": {p.name: hash_bytes(p.read_bytes()) for p in paths},
+                    }
+            written += paths
+    if after != before:
+        with suppress(OSError):  # then all is drawn again next time
+            record_path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(record_path, after)
+    return tuple(written)
+
+
+def hash_bytes(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _find_unchanged(drawn: Any, digest: str | None, directory: Path) -> list[Path] | None:
+    """The files of a figure, if they are what was drawn of the same results."""
+    if digest is None or not isinstance(drawn, Mapping) or drawn.get("of") != digest:
+        return None
+    paths = [directory / name for name in drawn["files"]]
+    try:
+        found = [hash_bytes(path.read_bytes()) for path in paths]
+    except OSError:
+        return None
+    return paths if found == list(drawn["files"].values()) else None
+
+
+def _digest_inputs(results: Results, medium: Medium) -> str | None:
+    """Of all that a figure may show or depend on."""
+    if results.rows.fingerprint is None:
+        return None
+    inputs = (
+        results.rows.fingerprint,
+        results.experiment.name,
+        results.plan,
+        results.metric,
+        results.runs.to_dict("list"),
+        results.baselines,
+        medium,
+        _digest_code(),
+        {name: mpl.rcParams[name] for name in sorted(mpl.rcParams) if "backend" not in name},
+    )
+    return hash_bytes(repr(inputs).encode(errors="backslashreplace"))
+
+
+@cache
+def _digest_code() -> str:
+    """Of the versions of what draws; in a checkout the code changes under the same version."""
+    root = Path(hpcexp.__file__).parent
+    files = [(str(p), (s := p.stat()).st_size, s.st_mtime_ns) for p in sorted(root.rglob("*.py"))]
+    return hash_bytes(repr((mpl.__version__, files)).encode())
+
+
+def _read_record(path: Path) -> _Drawn:
+    with suppress(HpcexpError):
+        record = read_json(path)
+        if isinstance(record, dict) and all(_is_entry(entry) for entry in record.values()):
+            return record
+    return {}
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("files"), dict)
