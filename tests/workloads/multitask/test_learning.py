@@ -15,17 +15,21 @@ from hpcexp.train.fit import fit
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.sink import MemorySink
 from hpcexp.workloads.multitask.config import Config
+from hpcexp.workloads.multitask.config.datasets import MODALITIES
 from hpcexp.workloads.multitask.config.strategy import Curriculum
+from hpcexp.workloads.multitask.metrics import measure_r2
 from hpcexp.workloads.multitask.strategy.order import find_convergence
 from hpcexp.workloads.multitask.workload import MultitaskWorkload
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 STREAMS = RandomStreams(0, 0)
 BALANCED: dict[str, Any] = {"weights": {"scaled": 1e-4}}
 RUNS: dict[str, dict[str, Any]] = {
     "balanced": {**BALANCED, "eval_every": 1},
     "raw": {},
     "video": {**BALANCED, "modalities": {"phases": [["video"]]}},
+    "audio": {**BALANCED, "modalities": {"phases": [["audio"]]}},
+    "pcgrad": {"combine": "pcgrad"},
     "affinity": {
         **BALANCED, "optimizer": "sgd", "lr": 0.1, "max_step": 250,
         "affinity": {"measure": True, "num_batches": 4},
@@ -70,6 +74,28 @@ def test_with_video_alone_what_needs_text_or_audio_stays_at_chance() -> None:
     assert final["accuracy.xor"] == pytest.approx(0.5, abs=0.06)
     assert final["auc.rare"] == pytest.approx(0.5, abs=0.1)
     assert final["r2.scaled"] == pytest.approx(0, abs=0.05)
+
+
+def test_a_modality_that_is_masked_in_evaluation_alone_is_another_thing() -> None:
+    """A model that was trained on all three cannot do with audio what one of audio can."""
+    assert get_final("audio")["r2.scaled"] > 0.6
+    workload, sink = train("balanced")
+    checkpoint = sink.load_checkpoint()
+    assert checkpoint is not None
+    model = workload.build_model().eval()
+    state = checkpoint["state"]
+    model.load_state_dict({**state["parameters"], **state["buffers"]})
+    data = workload.load_data()["validate"]
+    column = workload.config.tasks.index("scaled")
+    target = data["labels"][:, column]
+    kept = torch.tensor([float(modality == "audio") for modality in MODALITIES])
+    with torch.no_grad():
+        predicted = model.predict(data, modalities_M=kept)[:, column]
+    assert measure_r2(predicted, target) < get_final("audio")["r2.scaled"] - 0.3
+
+
+def test_projected_gradients_keep_the_hard_task_alive_in_a_raw_sum() -> None:
+    assert get_final("pcgrad")["accuracy.xor"] > get_final("raw")["accuracy.xor"] + 0.05
 
 
 def test_easy_converges_before_xor() -> None:
