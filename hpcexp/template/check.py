@@ -98,7 +98,7 @@ def _check_params(
     ]
     for fault in faults:
         nearest, rest = find_nearest(params, fault.names)
-        message = _explain_dotted_key(fault, config_class) or fault.message
+        message = _explain_known_key(fault, config_class) or fault.message
         checked.problems.append(nearest.origin.problem(message, inside=rest))
         if fault.kind == "missing":
             checked.missing.add(fault.names)
@@ -114,11 +114,14 @@ def _is_left_to_groups(fault: Fault, model: type[BaseModel], axes: Iterable[str]
     return fault.kind == "missing" and any(dotted.startswith(f"{axis}.") for axis in axes)
 
 
-def _explain_dotted_key(fault: Fault, model: type[BaseModel]) -> str | None:
-    """`loss_weights.kld: 0` under params, where sections are nested."""
+def _explain_known_key(fault: Fault, model: type[BaseModel]) -> str | None:
+    """`loss_weights.kld: 0` under params, where sections are nested; a field of another kind."""
     dotted = join_names(fault.names)
     if fault.kind != "extra_forbidden" or dotted not in list_fields(model):
         return None
+    if not any("." in str(name) for name in fault.names):
+        section, _, name = dotted.rpartition(".")
+        return f"another kind of {section} has {name}, the one that is given has not"
     first, *others = dotted.split(".")
     nested = "".join(f"{{{name}: " for name in others) + "..." + "}" * len(others)
     return f"names with dots are for grid; write {first}: {nested}"

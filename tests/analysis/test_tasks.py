@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from hpcexp.analysis import Results, load
 from hpcexp.analysis.figures.boxplot import make_box_table
+from hpcexp.analysis.figures.matrix import spell_cell
 from hpcexp.analysis.figures.tasks import draw_task, draw_tasks
 from hpcexp.analysis.report.task_tables import TaskTable, make_task_tables
 from hpcexp.analysis.tasks import (
@@ -217,6 +218,17 @@ def test_the_heat_map_of_gains_has_a_row_for_each_model_of_several_tasks(
     assert [shown[f"cell:0:{column}"] for column in range(3)] == ["50", "0", "25"]
     assert shown["cell:1:0"] == "-100"
     assert ax.get_title(loc="left") == "gain over single-task models (%)"
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "shown"),
+    [
+        (-4.2e-05, 80.0, "0"), (0.1, 80.0, "0.1"), (-123.4, 80.0, "-123"), (np.inf, 80.0, "×"),
+        (-4.2e-05, 0.0, "-4.2e-05"), (0.003, 0.02, "0.003"),
+    ],
+)  # fmt: skip
+def test_a_cell_says_no_more_than_its_colour_shows(value: float, limit: float, shown: str) -> None:
+    assert spell_cell(value, limit=limit) == shown
 
 
 def test_what_is_forgotten_is_drawn_for_the_groups_that_were_trained_in_turn(

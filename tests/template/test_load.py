@@ -180,6 +180,10 @@ def test_all_faults_of_a_template_are_shown_together_each_with_its_line(write: W
             "workload: sps\nparams: {loss_weights.predict.z: 0}",
             "names with dots are for grid; write loss_weights: {predict: {z: ...}}",
         ),
+        (
+            "workload: unmix\nparams:\n  dataset: {kind: procedural, path: /x}",
+            ":3 params.dataset.path: another kind of dataset has path, the one that is given has",
+        ),
         ("workload: sps\nrand_inits: 1000001", "1000001 runs (1000001 rand_inits); at most"),
         ("workload: sps\nsuccess: {}\nparams: {lr: 010}", ":3 params.lr: 010 is 8 in YAML 1.1"),
         ("workload: sps\nparams: {max_epoch: 1, max_epoch: 2}", "max_epoch: given twice, on one"),

@@ -12,6 +12,7 @@ from hpcexp.analysis.figures.page import NORMAL, SMALL, as_plain_text, measure
 
 _CELL_WIDTH, _CELL_HEIGHT = 0.66, 0.3  # inches
 _DARK_PART = 0.6
+_INVISIBLE_PART = 1e-3
 OUTLIER_QUANTILE = 0.85
 """A signed colour scale ends where one value that is far off would leave the others white."""
 
@@ -60,8 +61,9 @@ def draw_cells(ax: Axes, matrix: pd.DataFrame, *, is_signed: bool = False) -> Ax
     for row, column in np.argwhere(~np.isnan(values)):
         value = values[row, column]
         is_dark = np.isfinite(value) and abs(value) > _DARK_PART * limit
+        said = spell_cell(value, limit=limit if is_signed else 0.0)
         ax.text(
-            column, row, spell_cell(value), ha="center", va="center", fontsize=SMALL,
+            column, row, said, ha="center", va="center", fontsize=SMALL,
             color="white" if is_dark else "black", gid=f"cell:{row}:{column}",
         )  # fmt: skip
     rows, columns = values.shape
@@ -75,8 +77,10 @@ def draw_cells(ax: Axes, matrix: pd.DataFrame, *, is_signed: bool = False) -> Ax
     return ax
 
 
-def spell_cell(value: float) -> str:
-    """Two digits; whole numbers from ten on."""
+def spell_cell(value: float, *, limit: float = 0.0) -> str:
+    """Two digits; whole numbers from ten on, and 0 for what no colour of that `limit` shows."""
     if not np.isfinite(value):
         return "×"
+    if abs(value) < _INVISIBLE_PART * limit:
+        return "0"
     return f"{value:.0f}" if abs(value) >= 9.95 else f"{value:.2g}"

@@ -147,4 +147,4 @@ def _make_cell(value: float, *, limit: float | None) -> Cell:
         return Cell("")
     if limit is None or math.isinf(value):
         return Cell(spell_cell(value))
-    return Cell(spell_cell(value), round(max(-1.0, min(1.0, value / limit)), 2))
+    return Cell(spell_cell(value, limit=limit), round(max(-1.0, min(1.0, value / limit)), 2))

@@ -76,6 +76,9 @@ def test_what_a_constant_reaches_is_what_was_measured_of_the_original(
     assert target.mean().item() == pytest.approx(1 / 3)
     assert (target - 1 / 3).square().mean().item() == pytest.approx(0.0757, abs=0.001)
     assert (target - 1).square().mean().item() == pytest.approx(0.520, abs=0.002)
+    constant = torch.full_like(target, 1 / 3)
+    cross_entropy = torch.nn.functional.binary_cross_entropy(constant, target)
+    assert cross_entropy.item() == pytest.approx(0.6365, abs=1e-4)
 
 
 def test_a_mixture_is_the_weighted_sum_of_its_sources() -> None:
@@ -94,9 +97,13 @@ def test_of_scale_an_image_stands_beside_itself_at_n_brightnesses(make_config: M
     assert (items.rows_IN == items.rows_IN[:, :1]).all()
     assert items.rows_IN[:, 0].sort().values.tolist() == list(range(30))
     images = torch.rand(1, 1, 3, 4, 4).expand(1, 3, 3, 4, 4)
-    mixed, sources = mix(images, torch.tensor([[0.5, 0.0, 0.2]]), kind="scale")
+    weights = torch.tensor([[0.5, 0.0, 0.2]])
+    mixed, sources = mix(images, weights, kind="scale")
     assert torch.equal(mixed, images[:, 0])
     torch.testing.assert_close(sources[0, 2], 0.2 * images[0, 2])
+    image = mixed.flatten()
+    projected = sources[0].flatten(1) @ image / (image @ image)
+    torch.testing.assert_close(projected, weights[0])
 
 
 def test_of_copy_one_source_is_the_image(make_config: MakeConfig) -> None:

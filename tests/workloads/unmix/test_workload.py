@@ -83,6 +83,25 @@ def test_some_steps_overfit_frozen_items(make_config: MakeConfig) -> None:
     assert losses[-1] < 0.1 * 0.0757 < losses[0]
 
 
+def test_a_saturated_dot_product_cannot_overfit_even_frozen_items(make_config: MakeConfig) -> None:
+    encoder = {"channels": [16, 64], "strides": [2, 2]}
+    given = {"train_set_size": 10, "batch_size": 8, "max_epoch": 60, "lr": 0.005}
+    sink = train(make_config, decoder="dot", encoder=encoder, frozen=True, **given)
+    losses = [row.values["loss"] for row in sink.rows if row.split == "train"]
+    assert losses[-1] > 0.9 * losses[0] > 0.4
+
+
+def test_of_brightness_a_pair_mlp_learns_all_and_a_dot_product_nothing(
+    make_config: MakeConfig,
+) -> None:
+    encoder = {"channels": [16, 64], "strides": [2, 2]}
+    given = {"items": "scale", "encoder": encoder, "train_set_size": 60, "lr": 0.005}
+    learned = train(make_config, decoder="pair_mlp", max_epoch=25, **given)
+    assert find_last(learned, "r2") > 0.95
+    saturated = train(make_config, decoder="dot", max_epoch=5, **given)
+    assert find_last(saturated, "r2") < -4
+
+
 def test_one_call_of_the_encoder_gives_what_a_call_for_each_image_gives(
     make_config: MakeConfig,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -242,6 +243,24 @@ def test_an_opposed_task_undoes_what_its_twin_learns(make_workload: MakeWorkload
     )
     products = [(a * b).sum() for a, b in zip(easy, anti, strict=True) if a is not None]
     assert torch.stack(products).sum() < 0
+
+
+def test_opposed_tasks_both_stay_at_the_loss_of_a_coin(make_workload: MakeWorkload) -> None:
+    """What one of them alone learns within the same steps."""
+
+    def train(*tasks: str) -> dict[str, float]:
+        sink = MemorySink()
+        lengths = {"max_lengths": [3, 6, 3], "min_lengths": [2, 6, 2]}
+        workload = make_workload(
+            tasks=tasks, dataset=lengths, train_set_size=512, batch_size=32, max_epoch=4, lr=0.02
+        )  # fmt: skip
+        run(workload, sink)
+        return dict([row.values for row in sink.rows if row.split == "validate"][-1])
+
+    assert train("easy")["loss.easy"] < 0.5
+    both = train("easy", "anti")
+    for task in ("easy", "anti"):
+        assert both[f"loss.{task}"] == pytest.approx(math.log(2), abs=0.01)
 
 
 # What is recorded
