@@ -40,6 +40,7 @@ from hpcexp.analysis.figures.curves import (
 from hpcexp.analysis.figures.drawing import Drawing
 from hpcexp.analysis.figures.success_rate import draw_success_rates
 from hpcexp.analysis.losses import describe_loss
+from hpcexp.analysis.rows import Rows
 from hpcexp.store.experiment import PlannedRun
 from hpcexp.store.status import State
 from hpcexp.train.metric import Metric
@@ -208,12 +209,20 @@ def test_a_training_judged_by_its_loss_has_one_figure_of_it_and_one_of_its_curve
     mixed_results: Results,
 ) -> None:
     judged = Metric("loss", "squared error")
-    terms = [c for c in mixed_results.metrics if str(c).startswith("loss.")]
+    table = mixed_results.rows.table
+    terms = [c for c in table.columns if c.startswith("loss.")]
+    kept = [c for c in table.columns if c not in terms]
+    values = table.values[:, [table.columns.index(c) for c in kept]]
     own = replace(
         mixed_results,
         metric=judged,
         runs=mixed_results.runs.drop(columns=[f"final.{term}" for term in terms]),
-        metrics=mixed_results.metrics.drop(columns=terms),
+        rows=Rows(
+            table=replace(table, columns=tuple(kept), values=values),
+            run_index=mixed_results.rows.run_index,
+            max_epoch=mixed_results.rows.max_epoch,
+            make_frame=lambda: mixed_results.metrics.drop(columns=terms),
+        ),
     )
     assert [drawing.stem for drawing in draw_boxplots(own)] == ["loss"]
     assert [drawing.stem for drawing in draw_metric_curves(own)] == []
