@@ -116,6 +116,21 @@ def test_a_disturbed_comparison_is_decided_by_looks(directory: Path) -> None:
         experiment.extend_until_decided(spending="all")
 
 
+def test_a_search_goes_on_until_all_samples_are_made(directory: Path, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    template = json.loads((directory / "tiny.yaml").read_text())
+    axes = {"lr": {"log_uniform": [1e-4, 1e-2]}}
+    template["sample"] = {"method": "tpe", "count": 3, "start": 2, "at_once": 1, "axes": axes}
+    del template["grid"]
+    (tmp_path / "search.yaml").write_text(json.dumps(template))
+    experiment = hpcexp.launch(
+        tmp_path / "search.yaml", executor="inline", experiments_dir=tmp_path / "e"
+    )
+    assert experiment.status()["states"] == {"completed": 3}
+    assert experiment.search(samples=4, executor="inline").is_over
+    assert len(experiment.plan.groups) == 4
+
+
 def test_an_experiment_is_archived_unpacked_removed_and_restored(
     directory: Path, tmp_path: Path
 ) -> None:
