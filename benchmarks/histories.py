@@ -1,9 +1,9 @@
 """Random histories on the simulated cluster: how many states were told that were not true.
 
-    python benchmarks/histories.py [--num-histories 10000] [--jobs 4] [--smoke]
+    python benchmarks/histories.py [--first 0] [--num-histories 10000] [--jobs 4] [--smoke]
 
 Each history is an experiment of four runs under faults at random times; the truth is the
-simulator's own. `--seed` plays a single one.
+simulator's own. `--first` is the first seed, to play them in pieces; `--seed` plays a single one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -33,6 +34,7 @@ def play(seed: int) -> tuple[int, list[str], Counter[str]]:
 def main() -> int:
     """Play and count; 0 where nothing was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--num-histories", type=int, default=10_000)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--seed", type=int)
@@ -40,7 +42,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.smoke:
         arguments.num_histories, arguments.jobs = 4, 1
-    seeds = range(arguments.num_histories) if arguments.seed is None else [arguments.seed]
+    seeds: Sequence[int] = range(arguments.first, arguments.first + arguments.num_histories)
+    if arguments.seed is not None:
+        seeds = [arguments.seed]
     begun, num_wrong, num_played = time.monotonic(), 0, 0
     happened: Counter[str] = Counter()
     with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
