@@ -114,7 +114,7 @@ def _list_untrained(summary: Summary) -> list[float] | None:
 
 def _make_row(group: GroupFinding, *, with_level: bool) -> list[str]:
     found = group.estimates
-    row = [_shorten(group.name), str(found.n), spell_number(found.median), ""]
+    row = [_name(group), str(found.n), spell_number(found.median), ""]
     if found.median_interval is not None:
         interval = found.median_interval
         level = f" {spell_percent(interval.level)}" if with_level else ""
@@ -143,11 +143,9 @@ def _pad(lines: Sequence[str]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _shorten(name: str) -> str:
-    if len(name) <= _MAX_NAME_LENGTH:
-        return name
-    half = _MAX_NAME_LENGTH // 2
-    return f"{name[: half - 1]}…{name[-half:]}"
+def _name(group: GroupFinding) -> str:
+    """As the verdicts call it where its whole name is too long for a column."""
+    return group.name if len(group.name) <= _MAX_NAME_LENGTH else group.label
 
 
 def align(table: Sequence[Sequence[str]], *, right: Iterable[int]) -> list[str]:
