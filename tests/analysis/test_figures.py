@@ -390,6 +390,6 @@ def test_many_points_are_a_collection_for_each_colour_at_the_same_places(
     monkeypatch.setattr("hpcexp.analysis.figures.boxplot.MANY_POINTS", 2)
     drawn = [a for a in find_all(draw(mixed_results), "final") if isinstance(a, PathCollection)]
     assert len(drawn) == 2  # groups that have finished runs
-    assert all(len(a.get_facecolors()) == 1 for a in drawn)
+    assert all(len(np.atleast_2d(a.get_facecolor())) == 1 for a in drawn)
     places = np.concatenate([np.asarray(a.get_offsets()) for a in drawn])
     np.testing.assert_allclose(np.sort(places, axis=0), np.sort(expected, axis=0))
