@@ -18,7 +18,7 @@ import matplotlib as mpl
 
 import hpcexp
 from hpcexp.analysis.figures import FIGURES
-from hpcexp.analysis.figures.drawing import collect_text, save_drawing
+from hpcexp.analysis.figures.drawing import collect_text, render_drawing, write_files
 from hpcexp.analysis.figures.fonts import using_fonts_for
 from hpcexp.analysis.figures.media import Medium
 from hpcexp.analysis.frames import Results
@@ -37,19 +37,12 @@ def draw_figures(results: Results, names: Sequence[str], *, medium: Medium) -> t
     with using_fonts_for(collect_text(results.plan, results.group_axis)):
         digest = _digest_inputs(results, medium)
         for name in names:
-            paths = _find_unchanged(before.get(name), digest, directory)
-            if paths is None:
-                paths = [
-                    path
-                    for drawing in FIGURES[name](results, medium=medium)
-                    for path in save_drawing(drawing, plots_dir=directory)
-                ]
-                if digest is not None:
-                    after[name] = {
-                        "of": digest,
-                        "files": {p.name: hash_bytes(p.read_bytes()) for p in paths},
-                    }
-            written += paths
+            hashes = _find_unchanged(before.get(name), digest, directory)
+            if hashes is None:
+                hashes = _draw(name, results, medium=medium, directory=directory)
+            written += [directory / file for file in hashes]
+            if digest is not None:
+                after[name] = {"of": digest, "files": hashes}
     if after != before:
         with suppress(OSError):  # then all is drawn again next time
             record_path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,21 +50,31 @@ def draw_figures(results: Results, names: Sequence[str], *, medium: Medium) -> t
     return tuple(written)
 
 
+def _draw(name: str, results: Results, *, medium: Medium, directory: Path) -> dict[str, str]:
+    """The digests of a figure's files by name: of what was written, whoever else writes there."""
+    hashes: dict[str, str] = {}
+    for drawing in FIGURES[name](results, medium=medium):
+        files = render_drawing(drawing)
+        write_files(files, plots_dir=directory)
+        hashes |= {file: hash_bytes(content) for file, content in files.items()}
+    return hashes
+
+
 def hash_bytes(content: bytes) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
-def _find_unchanged(drawn: Any, digest: str | None, directory: Path) -> list[Path] | None:
-    """The files of a figure, if they are what was drawn of the same results."""
+def _find_unchanged(drawn: Any, digest: str | None, directory: Path) -> dict[str, str] | None:
+    """The files of a figure by name, if they are what was drawn of the same results."""
     if digest is None or not isinstance(drawn, Mapping) or drawn.get("of") != digest:
         return None
-    paths = [directory / name for name in drawn["files"]]
+    files: dict[str, str] = drawn["files"]
     try:
-        found = [hash_bytes(path.read_bytes()) for path in paths]
+        found = {name: hash_bytes((directory / name).read_bytes()) for name in files}
     except OSError:
         return None
-    return paths if found == list(drawn["files"].values()) else None
+    return files if found == files else None
 
 
 def _digest_inputs(results: Results, medium: Medium) -> str | None:

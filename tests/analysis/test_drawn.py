@@ -7,7 +7,7 @@ import pytest
 
 from hpcexp.analysis import drawn, load
 from hpcexp.analysis.drawn import draw_figures
-from hpcexp.analysis.figures.drawing import Drawing, save_drawing
+from hpcexp.analysis.figures.drawing import Drawing, render_drawing
 from hpcexp.analysis.figures.media import MEDIA, SCREEN, Medium
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import State
@@ -27,12 +27,12 @@ def draw_and_count(
     """How many drawings were made."""
     saved = []
 
-    def count(drawing: Drawing, *, plots_dir: Path) -> tuple[Path, ...]:
+    def count(drawing: Drawing) -> dict[str, bytes]:
         saved.append(drawing.stem)
-        return save_drawing(drawing, plots_dir=plots_dir)
+        return render_drawing(drawing)
 
     with monkeypatch.context() as patch:
-        patch.setattr(drawn, "save_drawing", count)
+        patch.setattr(drawn, "render_drawing", count)
         paths = draw_figures(load(experiment), [FIGURE], medium=medium)
     assert all(path.is_file() for path in paths)
     assert {path.suffix for path in paths} >= {".pdf", ".png", ".csv"}

@@ -420,3 +420,15 @@ def test_the_cross_of_a_run_that_exploded_stands_at_the_edge_and_not_outside(
     heights = [(ax.get_ylim(), points(ax, "diverged:0")[:, 1]) for ax in axes]
     assert all(low <= y <= high for (low, high), ys in heights for y in ys)
     assert any(y == high for (_, high), ys in heights for y in ys)
+
+
+def test_many_points_are_a_collection_for_each_colour_at_the_same_places(
+    mixed_results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = points(draw(mixed_results), "final")
+    monkeypatch.setattr("hpcexp.analysis.figures.boxplot.MANY_POINTS", 2)
+    drawn = [a for a in find_all(draw(mixed_results), "final") if isinstance(a, PathCollection)]
+    assert len(drawn) == 2  # groups that have finished runs
+    assert all(len(np.atleast_2d(a.get_facecolor())) == 1 for a in drawn)
+    places = np.concatenate([np.asarray(a.get_offsets()) for a in drawn])
+    np.testing.assert_allclose(np.sort(places, axis=0), np.sort(expected, axis=0))

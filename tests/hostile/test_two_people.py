@@ -134,7 +134,7 @@ def test_two_who_plot_at_once_leave_whole_figures(
     experiment = copy_experiment(trained, terminal)
     ends = finish([terminal.start("plot", experiment.name) for _ in range(2)])
     assert [code for code, _ in ends] == [0, 0]
-    assert [p for p in experiment.plots_dir.iterdir() if p.name.startswith(".")] == []
+    assert [p for p in experiment.plots_dir.rglob(".*") if p.name != ".cache"] == []
     for path in experiment.plots_dir.glob("*.pdf"):
         assert path.read_bytes().rstrip().endswith(b"%%EOF")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from hpcexp.analysis.figures.page import PNG_DPI, finish_page, make_caption
 from hpcexp.analysis.frames import Results
 from hpcexp.analysis.groups import GroupAxis
 from hpcexp.store.experiment import Plan
-from hpcexp.store.files import write_bytes, write_text
+from hpcexp.store.files import write_bytes
 
 # TrueType (42) instead of Type 3: text stays text, and publishers accept it.
 _PDF_FONT_TYPE: Final = 42
@@ -41,16 +42,30 @@ class Drawing:
 
 def save_drawing(drawing: Drawing, *, plots_dir: Path) -> tuple[Path, ...]:
     """Write PDF (fonts embedded), PNG, CSV, and a caption if it has one; each whole or not."""
-    plots_dir.mkdir(parents=True, exist_ok=True)
-    paths = [plots_dir / f"{drawing.stem}.{suffix}" for suffix in ("pdf", "png", "csv")]
-    pdf_path, png_path, csv_path = paths
-    write_bytes(pdf_path, render_figure(drawing.figure, "pdf"))
-    write_bytes(png_path, render_figure(drawing.figure, "png", dpi=drawing.dpi))
-    write_text(csv_path, write_csv(drawing.table))
+    return write_files(render_drawing(drawing), plots_dir=plots_dir)
+
+
+def render_drawing(drawing: Drawing) -> dict[str, bytes]:
+    """The files of a drawing by name, the PDF first."""
+    texts = {"csv": write_csv(drawing.table)}
     if drawing.caption:
-        paths.append(plots_dir / f"{drawing.stem}.txt")
-        write_text(paths[-1], f"{drawing.caption}\n")
-    return tuple(paths)
+        texts["txt"] = f"{drawing.caption}\n"
+    return {
+        f"{drawing.stem}.pdf": render_figure(drawing.figure, "pdf"),
+        f"{drawing.stem}.png": render_figure(drawing.figure, "png", dpi=drawing.dpi),
+        **{
+            f"{drawing.stem}.{suffix}": text.encode("utf-8", errors="backslashreplace")
+            for suffix, text in texts.items()
+        },
+    }
+
+
+def write_files(files: Mapping[str, bytes], *, plots_dir: Path) -> tuple[Path, ...]:
+    """Write files by name, each whole or not."""
+    plots_dir.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_bytes(plots_dir / name, content)
+    return tuple(plots_dir / name for name in files)
 
 
 def render_figure(figure: Figure, suffix: str, *, dpi: float = PNG_DPI) -> bytes:

@@ -96,7 +96,9 @@ def set_title(ax: Axes, title: str) -> Axes:
     figure = ax.get_figure(root=True)
     assert figure is not None
     width = ax.get_position().width * figure.get_figwidth()
-    ax.set_title(wrap(title, width=width, fontsize=NORMAL), loc="left", fontsize=NORMAL, pad=9)
+    text = wrap(title, width=width, fontsize=NORMAL)
+    # With its height given, matplotlib need not lay out all ticks twice more to find the same one.
+    ax.set_title(text, loc="left", fontsize=NORMAL, pad=9, y=1.0)
     return ax
 
 
