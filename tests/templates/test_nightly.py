@@ -29,7 +29,8 @@ DIVERGING = {"xj_loss_w_refactor_2022_m12_d09": "refactored"}
 # Templates whose runs start from those of another.
 PREDECESSORS = {"unmix/transfer": "unmix/decoders"}
 
-pytestmark = pytest.mark.nightly
+# Templates of many runs take minutes on a busy machine.
+pytestmark = [pytest.mark.nightly, pytest.mark.timeout(900)]
 
 
 @dataclass

@@ -69,9 +69,13 @@ def _load_folder(settings: ImageFolder, *, split: Split, count: int, num_validat
     # In an order of their own: names are often sorted by class or by time.
     order = np.random.default_rng(settings.seed).permutation(len(paths))
     shuffled = [paths[place] for place in order]
-    if not is_apart:
-        # Validation first: it stays the same when the training set grows.
-        shuffled = shuffled[:num_validate] if split == "validate" else shuffled[num_validate:]
+    if not is_apart and split == "train" and num_validate > 0:
+        # Validation first: it stays the same when the training set grows. Where a file of it is
+        # broken, the next one stands in: only reading tells where it ends.
+        set_apart = read_images_once(
+            shuffled, count=num_validate, settings=settings, wanted_for="validate_set_size"
+        )
+        shuffled = shuffled[set_apart.places[-1] + 1 :]
     read = read_images_once(
         shuffled, count=count, settings=settings, wanted_for=f"{split}_set_size"
     )

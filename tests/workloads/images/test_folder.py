@@ -122,6 +122,19 @@ def test_validation_images_are_set_apart_and_stay_when_training_grows(tmp_path: 
     assert np.array_equal(fewer.images, train.images[:3])
 
 
+def test_another_image_stands_in_for_a_broken_one_in_either_split(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path / f"{number}.png", (number * 20, 0, 0))
+    for path in list_images(tmp_path):
+        content = path.read_bytes()
+        path.write_bytes(b"not an image")
+        validate = load(tmp_path, count=3, split="validate", num_validate=3)
+        train = load(tmp_path, count=4, num_validate=3)
+        seen = [part.images[:, 0, 0, 0].tolist() for part in (validate, train)]
+        assert len({*seen[0], *seen[1]}) == 7
+        path.write_bytes(content)
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\nrubbish"])
 def test_a_broken_file_is_skipped_and_named(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
