@@ -198,7 +198,7 @@ def judge_pairs(
             standing = Standing.DIFFERENT
         elif _are_equivalent(a, b, plan, core, look):
             standing = Standing.EQUIVALENT
-        elif decision.is_futile and not _may_become_equivalent(a, b, plan):
+        elif decision.is_futile and _is_ripe(a, b, plan):
             standing = Standing.FUTILE
         found.append(
             PairStanding(
@@ -227,6 +227,15 @@ def _are_equivalent(a: Sample, b: Sample, plan: DecidingPlan, core: Core, look: 
     if not 0 < level < 1 or math.isnan(level):
         return False
     return is_within(hodges_lehmann(a, b, confidence=1 - level).interval, plan.margin)
+
+
+def _is_ripe(a: Sample, b: Sample, plan: DecidingPlan) -> bool:
+    """Whether a pair may be given up: not by so few runs that they could never show a difference.
+
+    Two runs against two that interleave look hopeless, and do so at any true difference.
+    """
+    could_differ = smallest_p(len(a), len(b)) <= plan.alpha
+    return could_differ and not _may_become_equivalent(a, b, plan)
 
 
 def _may_become_equivalent(a: Sample, b: Sample, plan: DecidingPlan) -> bool:

@@ -182,6 +182,18 @@ def test_a_pair_that_is_decided_is_not_looked_at_again() -> None:
     assert deciding.standings["g0", "g2"].look == 1
 
 
+@pytest.mark.parametrize(("num_at_hand", "is_given_up"), [(2, False), (3, False), (4, True)])
+def test_a_pair_is_not_given_up_by_fewer_runs_than_could_show_a_difference(
+    num_at_hand: int, is_given_up: bool
+) -> None:
+    plan = make_numbers(2, (num_at_hand, 16, 64), None)
+    samples = {"g0": np.array([0.0, 2, 1, 1])[:num_at_hand], "g1": np.ones(num_at_hand)}
+    (pair,) = judge_pairs(plan, 0, samples, {})
+    assert pair.conditional_power is not None
+    assert pair.conditional_power < plan.futility
+    assert (pair.standing == Standing.FUTILE) == is_given_up
+
+
 # ------------------------------------------------------------------- how often it is wrong
 
 DRAWS: dict[str, Callable[[np.random.Generator, int], Sample]] = {
