@@ -9,6 +9,7 @@ from typing import Any
 
 from hpcexp.analysis.groups import GroupAxis, list_hyperparameters
 from hpcexp.analysis.settings import spell_key
+from hpcexp.grid import GROUP
 from hpcexp.store.experiment import PlannedGroup
 
 ALL_PAIRS = "all_pairs"
@@ -37,7 +38,7 @@ def make_family(
     """The family of an experiment; where the template said nothing all pairs, of samples none."""
     kind = comparison.get("family", ALL_PAIRS)
     if kind == "baseline":
-        return _make_baseline(str(comparison.get("baseline")), axis)
+        return _make_baseline(str(comparison.get("baseline")), groups, axis)
     if kind == "axis":
         return _make_axis(comparison.get("axis"), groups, axis)
     return Family("none", (), "no pairs") if is_sampled else _make_all_pairs(axis)
@@ -54,16 +55,28 @@ def _make_all_pairs(axis: GroupAxis, problem: str = "") -> Family:
     return Family(ALL_PAIRS, pairs, _count(pairs, "all {} pairs"), problem)
 
 
-def _make_baseline(baseline: str, axis: GroupAxis) -> Family:
-    if baseline not in axis.names:
+def _make_baseline(baseline: str, groups: Sequence[PlannedGroup], axis: GroupAxis) -> Family:
+    """All groups against one; against a named group of a grid, those that agree in all else."""
+    if baseline in axis.names:
+        bases = dict.fromkeys(axis.names, baseline)
+        label = axis.labels[axis.names.index(baseline)]
+    else:
+        named = {_drop_name(g): g.name for g in groups if g.values.get(GROUP) == baseline}
+        bases = {g.name: named[_drop_name(g)] for g in groups if _drop_name(g) in named}
+        label = f"{baseline} of equal settings"
+    if not bases:
         return _make_all_pairs(axis, f"the baseline {baseline} is not among the groups")
-    place = axis.names.index(baseline)
+    place = {name: place for place, name in enumerate(axis.names)}
     pairs = tuple(
-        (name, baseline) if axis.names.index(name) < place else (baseline, name)
+        (name, bases[name]) if place[name] < place[bases[name]] else (bases[name], name)
         for name in axis.names
-        if name != baseline
+        if bases.get(name, name) != name
     )
-    return Family("baseline", pairs, _count(pairs, f"{{}} pairs with {axis.labels[place]}"))
+    return Family("baseline", pairs, _count(pairs, f"{{}} pairs with {label}"))
+
+
+def _drop_name(group: PlannedGroup) -> tuple[str, ...]:
+    return tuple(spell_key(group.values, name) for name in group.values if name != GROUP)
 
 
 def _make_axis(name: str | None, groups: Sequence[PlannedGroup], axis: GroupAxis) -> Family:

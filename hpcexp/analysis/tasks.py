@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hpcexp.analysis.frames import Results, load
 from hpcexp.errors import UsageError
+from hpcexp.grid import GROUP
 from hpcexp.store.layout import ExperimentDir
 
 ERROR = "error."
@@ -98,7 +99,9 @@ def find_reference(results: Results) -> tuple[str, dict[str, float]]:
     if (errors.notna().sum(axis=1) == 1).any():
         return SINGLE_TASK_MODELS, find_baselines(errors)
     axis = results.group_axis
-    name = results.plan.comparison.get("baseline") or results.plan.groups[0].name
+    groups, baseline = results.plan.groups, results.plan.comparison.get("baseline")
+    named = [g.name for g in groups if baseline in (g.name, g.values.get(GROUP))]
+    name = named[0] if named else groups[0].name
     label = dict(zip(axis.names, axis.labels, strict=True)).get(name, name)
     found = errors[errors.index == name]
     values = zip(found.columns, found.to_numpy(float).flatten(), strict=bool(len(found)))

@@ -27,7 +27,9 @@ class Comparison(BaseModel):
         "along `axis`. Fewer comparisons find smaller differences.",
     )
     baseline: str | None = Field(
-        default=None, description="Name of the group that all others are compared with."
+        default=None,
+        description="Name of the group that all others are compared with; of groups that a grid "
+        "multiplies, the name without the grid: each is compared with that of equal settings.",
     )
     axis: str | None = Field(
         default=None,
@@ -62,7 +64,8 @@ def find_unknown_names(node: Node, groups: Iterable[Group]) -> list[Problem]:
     plain, entries = to_plain(node), node.entries
     problems = []
     baseline, axis = plain.get("baseline"), plain.get("axis")
-    names = [group.name for group in groups]
+    named = [group.values[GROUP] for group in groups if GROUP in group.values]
+    names = list(dict.fromkeys([*(group.name for group in groups), *named]))
     if baseline is not None and baseline not in names:
         hint = describe_alternatives(baseline, names)
         problems.append(entries["baseline"].origin.problem(f"no such group: {baseline}{hint}"))

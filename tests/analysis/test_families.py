@@ -34,6 +34,20 @@ def test_a_baseline_is_compared_with_every_other_group_in_the_order_of_the_table
     assert pair_labels(comparison, WIDTHS) == (["16-32", "32-64"], "2 pairs with 32")
 
 
+def test_a_named_group_that_a_grid_multiplies_is_the_baseline_of_equal_settings() -> None:
+    expanded = expand_groups({"size": [60, 600]}, named=("frozen", "scratch", "tuned"))
+    groups = [PlannedGroup(group.name, group.values) for group in expanded]
+    comparison = {"family": "baseline", "baseline": "scratch"}
+    family = make_family(comparison, groups, make_group_axis(groups))
+    assert sorted(family.pairs) == [
+        ("frozen,size=60", "scratch,size=60"),
+        ("frozen,size=600", "scratch,size=600"),
+        ("scratch,size=60", "tuned,size=60"),
+        ("scratch,size=600", "tuned,size=600"),
+    ]
+    assert family.words == "4 pairs with scratch of equal settings"
+
+
 def test_along_an_axis_neighbours_are_compared_that_agree_in_all_else() -> None:
     grid: dict[str, list[Any]] = {"lr": [0.1, 0.2], "rnn_width": [64, 16, 32]}
     pairs, words = pair_labels({"family": "axis", "axis": "rnn_width"}, grid)

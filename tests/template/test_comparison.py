@@ -18,6 +18,12 @@ def test_a_baseline_is_a_group(load: Load) -> None:
     assert load(GRID + text).comparison.margin == 0.05
 
 
+def test_a_baseline_is_a_named_group_that_the_grid_multiplies(load: Load) -> None:
+    text = GRID + "groups: {plain: {}, wide: {rnn_width: 64}}\n"
+    comparison = "comparison: {family: baseline, baseline: plain}\n"
+    assert load(text + comparison).comparison.baseline == "plain"
+
+
 def test_the_only_axis_need_not_be_named(load: Load) -> None:
     text = "workload: sps\ngrid: {batch_size: [16, 32]}\ncomparison: {family: axis}\n"
     assert load(text).comparison.axis is None
