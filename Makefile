@@ -8,15 +8,14 @@ BIN := $(VENV)/bin
 # Tests start over a thousand Pythons: each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-# One more than there are cores: the worker with the tests of a cluster mostly waits.
-WORKERS ?= $(shell echo $$(( $$(nproc 2>/dev/null || echo 2) + 1 )))
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # PYTHON=... chooses; else the first that is 3.11 to 3.13 and can make an environment.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	>/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help demo test check test-cluster test-browser test-nightly lock bench peers bench-page bench-smoke clean
+.PHONY: help demo test run-tests run-cluster-tests check test-cluster test-browser test-nightly lock bench peers bench-page bench-smoke clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,7 +27,16 @@ demo: $(VENV)/.installed  ## Install, train the quickstart on this machine, and 
 test: check  ## Everything: style, types, layers, and all tests, the cluster's included
 	.ci/install-slurm
 	.ci/install-chromium
-	$(BIN)/python -m pytest -m "not slow and not nightly" -n $(WORKERS) --dist loadgroup
+	$(MAKE) --no-print-directory -j 2 run-tests run-cluster-tests
+
+run-tests:
+	$(BIN)/python -m pytest -m "not slurm and not slow and not nightly" -n $(WORKERS) --dist worksteal
+
+run-cluster-tests:  # beside the others, as they mostly wait; what they say comes at their end
+	mkdir -p .pytest_cache
+	$(BIN)/python -m pytest -m "slurm and not slow" > .pytest_cache/cluster.txt 2>&1 || \
+	  { cat .pytest_cache/cluster.txt; exit 1; }
+	cat .pytest_cache/cluster.txt
 
 check: $(VENV)/.installed-dev  ## Style, types and layers, as pre-commit runs them
 	$(BIN)/ruff check

@@ -16,13 +16,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{MARKER}: needs a real Slurm (make test-cluster)")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests of a cluster to one worker (`-n N --dist loadgroup`): they mostly wait."""
-    for item in items:
-        if item.get_closest_marker(MARKER):
-            item.add_marker(pytest.mark.xdist_group(MARKER))
-
-
 @pytest.fixture(scope="session")
 def slurm_cluster() -> Iterator[SlurmCluster]:
     """A running cluster, one for the whole session.
