@@ -21,7 +21,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,17 +76,21 @@ def run(name: str, *, smoke: bool, limit_min: float) -> Outcome:
         command, stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True
     ) as process:
         assert process.stdout is not None
-        timer = threading.Timer(60 * limit_min, stop, [process])
+        is_late = threading.Event()
+
+        def expire() -> None:
+            is_late.set()
+            stop(process)
+
+        timer = threading.Timer(60 * limit_min, expire)
         timer.start()
-        begun = time.monotonic()
         try:
             for line in process.stdout:
                 print(line, end="", flush=True)
                 lines.append(line)
             if process.wait() != 0:
-                is_late = time.monotonic() - begun >= 60 * limit_min
-                code = process.returncode
-                problem = f"stopped after {limit_min:g} minutes" if is_late else f"exit {code}"
+                late = f"stopped after {limit_min:g} minutes"
+                problem = late if is_late.is_set() else f"exit {process.returncode}"
         except KeyboardInterrupt:
             problem = INTERRUPTED
         finally:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcexp.analysis.rows import AverageKey, keep_validations
+from hpcexp.errors import HpcexpError
 from hpcexp.store.files import write_bytes
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.metrics import MetricsTable, find_newest
@@ -60,7 +61,7 @@ def compute_fingerprint(run_dirs: Sequence[Path]) -> str | None:
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         try:
             found = list(pool.map(_identify, run_dirs))
-        except OSError:
+        except (OSError, HpcexpError):
             return None
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 

@@ -31,7 +31,7 @@ grid:
 rand_inits: 2
 resources: {cpus: 1, mem_gb: 1, timeout: 10m}
 profiles:
-  long: {params: {max_step: 4000, eval_every: 100}}
+  long: {params: {max_step: 1600, eval_every: 40}}
 """
 
 

@@ -81,5 +81,5 @@ def test_following_ends_with_the_run_and_misses_nothing(hpcexp: CommandLine) -> 
     stdout, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert stdout == run_dir.log_path(1).read_text()
-    assert "completed after 4000 steps" in stdout
+    assert "completed after 1600 steps" in stdout
     launch.communicate(timeout=60)

@@ -18,7 +18,7 @@ from hpcexp.store.status import State
 from tests.simulated_cluster import history as history_module
 from tests.simulated_cluster.history import History
 
-NUM_HISTORIES = int(os.environ.get("HPCEXP_NUM_HISTORIES", "150"))
+NUM_HISTORIES = int(os.environ.get("HPCEXP_NUM_HISTORIES", "50"))
 
 
 def test_no_state_is_wrong_in_random_histories(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ import json, os, signal, sys, threading
 print(json.dumps({
     "argv": sys.argv, "cwd": os.getcwd(),
     "variables": sorted(os.environ), "name": __name__, "path": sys.path, "input": sys.stdin.read(),
-    "sigint": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
     "sigchld": signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL,
     "open": sorted(int(d) for d in os.listdir("/proc/self/fd"))[:3],
     "ours": [m for m in sys.modules if m.split(".")[0] in ("hpcexp", "tests")],
@@ -74,7 +73,6 @@ def test_a_module_is_found_in_the_working_directory(tmp_path: Path) -> None:
         ("import os; os._exit(7)", 7),
         ("import atexit; atexit.register(print, 'last'); print('first', end=' ')", 0),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGINT)", -signal.SIGINT),
     ],
 )
 def test_it_ends_as_an_ordinary_one(script: str, exit_code: int) -> None:
@@ -82,6 +80,13 @@ def test_it_ends_as_an_ordinary_one(script: str, exit_code: int) -> None:
     assert warm[:2] == ordinary[:2]
     assert warm[0] == exit_code
     assert warm[2].splitlines()[-1:] == ordinary[2].splitlines()[-1:]
+
+
+def test_ctrl_c_ends_it_even_where_tests_run_in_the_background_and_ignore_it() -> None:
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    exit_code, _, said = start(WarmPopen, "-c", script)
+    assert exit_code == -signal.SIGINT
+    assert "KeyboardInterrupt" in said
 
 
 def test_it_is_begun_with_the_large_libraries_and_without_ours() -> None:
