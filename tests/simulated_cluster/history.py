@@ -98,6 +98,8 @@ class History:
                 self._let_something_happen(experiment)
                 self._check_the_living(experiment)
             self.cluster.run()
+            while self.cluster.zombies:  # processes that Slurm gave up, and that train all the same
+                self.cluster.run(until=self.cluster.clock.now + LATER_S)
             self.cluster.run(until=self.cluster.clock.now + LATER_S)
             self._check_the_dead(experiment)
         return self.wrong
