@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -228,15 +228,8 @@ def measure(name: str, *, rounds: int, times: int, clock: Clock = time.perf_coun
                 make_fit(name, precision=precision)
             )
         seconds = take_turns(variants, rounds=rounds)
-    rows = [
-        (
-            variant,
-            f"{1000 * statistics.median(times_s):.2f}",
-            f"{compare(seconds, variant, peer=PLAIN):.2f}",
-        )
-        for variant, times_s in seconds.items()
-    ]
-    print_table((f"{name}: a step", "ms", "of the plain loop's time"), rows)
+    title = (f"{name}: a step", "ms", "of the plain loop's time")
+    print_seconds(title, seconds, peers=dict.fromkeys(seconds, PLAIN))
     if DIRECTORY in seconds:
         print_overhead(seconds)
 
@@ -245,15 +238,23 @@ def measure_ways(name: str, *, rounds: int, clock: Clock) -> None:
     """The step and the update alone, written in other ways."""
     variants = {way: timed(run, clock=clock) for way, run in make_ways(name, DEVICE).items()}
     seconds = take_turns(variants, rounds=rounds)
+    peers = {way: AROUND if way in (AROUND, INSIDE) else FLAT for way in seconds}
+    print_seconds((f"{name}: written in other ways", "ms", "of ours"), seconds, peers=peers)
+
+
+def print_seconds(
+    title: tuple[str, str, str], seconds: Mapping[str, list[float]], *, peers: Mapping[str, str]
+) -> None:
+    """The median of each variant, and its share of its peer's time."""
     rows = [
         (
-            way,
+            variant,
             f"{1000 * statistics.median(times_s):.2f}",
-            f"{compare(seconds, way, peer=AROUND if way in (AROUND, INSIDE) else FLAT):.2f}",
+            f"{compare(seconds, variant, peer=peers[variant]):.2f}",
         )
-        for way, times_s in seconds.items()
+        for variant, times_s in seconds.items()
     ]
-    print_table((f"{name}: written in other ways", "ms", "of ours"), rows)
+    print_table(title, rows)
 
 
 def choose_precisions(name: str) -> list[str]:

@@ -93,10 +93,7 @@ def show_power(num: int) -> None:
         random = np.random.default_rng(round(10 * shift))
         found = np.zeros(4)
         for _ in range(num):
-            values = {
-                "group_0": random.normal(size=LOOKS[-1]),
-                "group_1": random.normal(shift, size=LOOKS[-1]),
-            }
+            values = draw_shifted(random, shift)
             decided = run_plan(values, make_looks(2))
             stubborn = run_plan(values, make_looks(2, futility=0.0))
             whole = mann_whitney(values["group_0"], values["group_1"]).p <= 0.05
@@ -104,6 +101,14 @@ def show_power(num: int) -> None:
         used = found[1] / num
         by_plan, never, at_once = (percent(share) for share in found[[0, 2, 3]] / num)
         print(f"| {shift:g} | {by_plan} | {used:.0f} | {never} | {at_once} |")
+
+
+def draw_shifted(random: np.random.Generator, shift: float) -> dict[str, Sample]:
+    """Two normal groups of as many runs as there may be, (runs,) each."""
+    return {
+        "group_0": random.normal(size=LOOKS[-1]),
+        "group_1": random.normal(shift, size=LOOKS[-1]),
+    }
 
 
 def show_equivalence(num: int) -> None:
@@ -114,10 +119,7 @@ def show_equivalence(num: int) -> None:
         random = np.random.default_rng(round(100 * shift))
         found = np.zeros(2)
         for _ in range(num):
-            values = {
-                "group_0": random.normal(size=LOOKS[-1]),
-                "group_1": random.normal(shift, size=LOOKS[-1]),
-            }
+            values = draw_shifted(random, shift)
             (end,) = run_plan(values, make_looks(2, margin=0.5)).standings.values()
             found += [end.standing == Standing.EQUIVALENT, end.standing == Standing.DIFFERENT]
         print(f"| {shift:g} | {' | '.join(percent(share) for share in found / num)} |")
