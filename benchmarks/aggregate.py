@@ -76,7 +76,10 @@ def main() -> None:
         experiment = make_experiment(Path(directory), size)
         print(f"{size.num_runs} runs x {size.num_epochs} epochs: {size.num_rows:,} rows")
         (results, medians), read_s = time_best(lambda: aggregate(experiment), size.num_repeats)
-        drawn = {name: time_best(partial(draw, results, name), 1) for name in FIGURES}
+        drawn = {
+            " and ".join(names): time_best(partial(draw, results, names), 1)
+            for names in (LOOKED_AT, *((name,) for name in FIGURES if name not in LOOKED_AT))
+        }
         peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # KiB on Linux
         keep_rows(results)
         again, again_s = time_best(lambda: look_again(experiment), size.num_repeats)
@@ -89,7 +92,7 @@ def main() -> None:
         print("\n| draw and save | seconds | files |\n|---|--:|--:|")
         for name, (num_files, draw_s) in drawn.items():
             print(f"| {name} | {draw_s:.2f} | {num_files} |")
-        total_s = read_s + sum(drawn[name][1] for name in LOOKED_AT)
+        total_s = read_s + drawn[" and ".join(LOOKED_AT)][1]
         print(f"\nread, boxplots and curves: {total_s:.1f} s, {peak_gb:.1f} GB at most;")
         print(f"the same again, from what was kept: {again_s:.2f} s")
 
@@ -121,9 +124,9 @@ def aggregate_csv(experiment: ExperimentDir) -> list[float]:
     return [float(medians[f"lr={value}"]) for value in _list_values()]
 
 
-def draw(results: Results, name: str) -> int:
-    """Draw and write one figure function's drawings."""
-    return len(draw_figures(results, [name], medium=SCREEN))
+def draw(results: Results, names: Sequence[str]) -> int:
+    """Draw and write figure functions' drawings."""
+    return len(draw_figures(results, names, medium=SCREEN))
 
 
 def time_best(function: Callable[[], _T], num_repeats: int) -> tuple[_T, float]:

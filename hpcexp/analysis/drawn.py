@@ -18,7 +18,8 @@ import matplotlib as mpl
 
 import hpcexp
 from hpcexp.analysis.figures import FIGURES
-from hpcexp.analysis.figures.drawing import collect_text, render_drawing, write_files
+from hpcexp.analysis.figures.beside import render_drawings
+from hpcexp.analysis.figures.drawing import collect_text, write_files
 from hpcexp.analysis.figures.fonts import using_fonts_for
 from hpcexp.analysis.figures.media import Medium
 from hpcexp.analysis.frames import Results
@@ -36,10 +37,11 @@ def draw_figures(results: Results, names: Sequence[str], *, medium: Medium) -> t
     after, written = dict(before), list[Path]()
     with using_fonts_for(collect_text(results.plan, results.group_axis)):
         digest = _digest_inputs(results, medium)
-        for name in names:
-            hashes = _find_unchanged(before.get(name), digest, directory)
-            if hashes is None:
-                hashes = _draw(name, results, medium=medium, directory=directory)
+        found = {name: _find_unchanged(before.get(name), digest, directory) for name in names}
+        outdated = [name for name, hashes in found.items() if hashes is None]
+        drawn = _draw(outdated, results, medium=medium, directory=directory)
+        for name, hashes in found.items():
+            hashes = drawn[name] if hashes is None else hashes
             written += [directory / file for file in hashes]
             if digest is not None:
                 after[name] = {"of": digest, "files": hashes}
@@ -50,13 +52,15 @@ def draw_figures(results: Results, names: Sequence[str], *, medium: Medium) -> t
     return tuple(written)
 
 
-def _draw(name: str, results: Results, *, medium: Medium, directory: Path) -> dict[str, str]:
-    """The digests of a figure's files by name: of what was written, whoever else writes there."""
-    hashes: dict[str, str] = {}
-    for drawing in FIGURES[name](results, medium=medium):
-        files = render_drawing(drawing)
+def _draw(
+    names: Sequence[str], results: Results, *, medium: Medium, directory: Path
+) -> dict[str, dict[str, str]]:
+    """The digests of figures' files by name: of what was written, whoever else writes there."""
+    hashes: dict[str, dict[str, str]] = {name: {} for name in names}
+    drawings = ((name, made) for name in names for made in FIGURES[name](results, medium=medium))
+    for name, files in render_drawings(drawings):
         write_files(files, plots_dir=directory)
-        hashes |= {file: hash_bytes(content) for file, content in files.items()}
+        hashes[name] |= {file: hash_bytes(content) for file, content in files.items()}
     return hashes
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
+from hpcexp.cpus import count_cpus
 from hpcexp.launch.code import make_python_command, worker_environment
 from hpcexp.launch.executor import AttachedExecutor, LaunchOptions, describe_packs, spell_count
 from hpcexp.store.layout import ExperimentDir
@@ -56,13 +57,6 @@ def _share_gpus(gpus: list[str], per_job: int, slot: int) -> tuple[str, ...]:
     if not gpus:
         return ()
     return tuple(gpus[(slot * per_job + i) % len(gpus)] for i in range(min(per_job, len(gpus))))
-
-
-def count_cpus() -> int:
-    """CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def find_gpus() -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hpcexp.cpus import count_cpus
 from hpcexp.errors import HpcexpError, RunOwnedError
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
@@ -203,4 +204,4 @@ def find_num_threads() -> int:
     for variable in ("HPCEXP_THREADS", "SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
         if os.environ.get(variable, "").isdigit():
             return int(os.environ[variable])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return count_cpus()

@@ -6,11 +6,12 @@ In a process of its own, since a broken driver can hang or end the process that 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import warnings
 from typing import Any
+
+from hpcexp.cpus import count_cpus
 
 
 def describe_torch() -> dict[str, Any]:
@@ -26,17 +27,11 @@ def describe_torch() -> dict[str, Any]:
         "version": torch.__version__,
         "import_s": import_s,
         "num_threads": torch.get_num_threads(),
-        "num_cpus": _count_cpus(),
+        "num_cpus": count_cpus(),
         "cuda_build": torch.version.cuda or torch.version.hip,
         "problems": [str(w.message).splitlines()[0] for w in caught],
         "gpus": [_try_gpu(index) for index in range(torch.cuda.device_count() * has_cuda)],
     }
-
-
-def _count_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _try_gpu(index: int) -> dict[str, Any]:

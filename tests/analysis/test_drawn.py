@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
@@ -7,7 +8,8 @@ import pytest
 
 from hpcexp.analysis import drawn, load
 from hpcexp.analysis.drawn import draw_figures
-from hpcexp.analysis.figures.drawing import Drawing, render_drawing
+from hpcexp.analysis.figures.beside import render_drawings
+from hpcexp.analysis.figures.drawing import Drawing
 from hpcexp.analysis.figures.media import MEDIA, SCREEN, Medium
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import State
@@ -27,12 +29,13 @@ def draw_and_count(
     """How many drawings were made."""
     saved = []
 
-    def count(drawing: Drawing) -> dict[str, bytes]:
-        saved.append(drawing.stem)
-        return render_drawing(drawing)
+    def count(drawings: Iterable[tuple[str, Drawing]]) -> Iterator[tuple[str, dict[str, bytes]]]:
+        for rendered in render_drawings(drawings):
+            saved.append(rendered)
+            yield rendered
 
     with monkeypatch.context() as patch:
-        patch.setattr(drawn, "render_drawing", count)
+        patch.setattr(drawn, "render_drawings", count)
         paths = draw_figures(load(experiment), [FIGURE], medium=medium)
     assert all(path.is_file() for path in paths)
     assert {path.suffix for path in paths} >= {".pdf", ".png", ".csv"}
