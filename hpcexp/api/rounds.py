@@ -21,7 +21,7 @@ from hpcexp.launch.deciding import (
 )
 from hpcexp.launch.executors import EXECUTORS
 from hpcexp.launch.rounds import train_in_rounds
-from hpcexp.launch.searching import SearchStep, advance_search
+from hpcexp.launch.searching import SearchStep, advance_search, take_up_search
 from hpcexp.launch.standings import deciding_to_json
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
@@ -92,6 +92,7 @@ def go_on_searching(
 
     require_optuna()
     EXECUTORS[executor].check(experiment.path.parent)
+    take_up_search(experiment)
     wanted = [samples]  # asked for once
 
     def advance_once() -> SearchStep:

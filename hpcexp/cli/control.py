@@ -201,7 +201,7 @@ def cancel(
     if as_json:
         print_json(asdict(cancelled))
         return
-    if not cancelled.ended and not cancelled.stopping:
+    if not cancelled.ended and not cancelled.stopping and not cancelled.search:
         click.echo("nothing to cancel: every run has ended")
     if cancelled.ended:
         click.echo(f"cancelled  {_count_runs(len(cancelled.ended))} that nobody was training")
@@ -209,6 +209,10 @@ def cancel(
         click.echo(f"stopping   {_count_runs(len(cancelled.stopping))}, after a checkpoint")
     if cancelled.ended or cancelled.stopping:
         click.echo(f"undo       hpcexp resume {experiment.name} --state cancelled")
+    if cancelled.search:
+        click.echo(
+            f"search     makes no more samples, until hpcexp search {experiment.name} goes on"
+        )
 
 
 def _count_runs(count: int) -> str:

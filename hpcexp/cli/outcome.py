@@ -54,9 +54,10 @@ def describe_outcome(experiment: ExperimentDir, names: Sequence[str], *, done: b
         lines += [f"      {status.hint}"] if status.hint else []
     if len(troubled) > MAX_SHOWN:
         lines.append(f"  and {len(troubled) - MAX_SHOWN} more: hpcexp status {experiment.name}")
-    unfinished = [s for s in statuses.values() if s.state not in FINISHED]
+    unfinished = {s.state for s in statuses.values()} - FINISHED
     if not done or unfinished:
-        lines.append(f"continue  hpcexp resume {experiment.name}")
+        only_cancelled = " --state cancelled" if unfinished == {State.CANCELLED} else ""
+        lines.append(f"continue  hpcexp resume {experiment.name}{only_cancelled}")
     lines.append(f"results   hpcexp plot {experiment.name}")
     return "\n".join(lines)
 

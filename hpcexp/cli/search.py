@@ -17,7 +17,7 @@ from hpcexp.cli.options import (
     print_json,
 )
 from hpcexp.cli.rounds import find_rounds_code, train_in_rounds
-from hpcexp.cli.sizes import count as count_of
+from hpcexp.cli.search_view import describe_new, describe_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -86,15 +86,16 @@ def go_on_searching(
     those that nobody has tried yet.
     """
     from hpcexp.analysis.searching import suggest_samples
-    from hpcexp.launch.searching import advance_search
+    from hpcexp.launch.searching import advance_search, take_up_search
 
+    take_up_search(experiment)
     wanted = [count]  # asked for once
 
     def advance_and_tell() -> SearchStep:
         count = wanted.pop() if wanted else None
         step = advance_search(experiment, suggest_samples, count=count)
         if not as_json:
-            _echo(_describe_new(step))
+            _echo(describe_new(step))
         return step
 
     end = train_in_rounds(
@@ -109,44 +110,13 @@ def go_on_searching(
     if as_json:
         print_json(_to_json(experiment, end.last, end.runs))
     else:
-        _echo(_describe_state(experiment, end.last))
+        _echo(describe_state(experiment, end.last))
     click.get_current_context().exit(find_rounds_code(end))
 
 
 def _echo(lines: Iterator[str]) -> None:
     for line in lines:
         click.echo(line)
-
-
-def _describe_new(step: SearchStep) -> Iterator[str]:
-    from hpcexp.template import show
-
-    if step.refused:
-        yield (
-            f"! {count_of(len(step.refused), 'sample')} that the workload refuses, others were "
-            f"drawn instead: {step.refused[0]}"
-        )
-    if step.new:
-        yield f"{step.num_samples} of {step.space.count} samples; new:"
-    for group in step.new:
-        values = ", ".join(f"{name}={show(value)}" for name, value in group.values.items())
-        yield f"  {group.name}   {values}"
-
-
-def _describe_state(experiment: ExperimentDir, step: SearchStep) -> Iterator[str]:
-    if step.failed:
-        more = f" and {len(step.failed) - 1} more" if len(step.failed) > 1 else ""
-        yield f"! {step.failed[0]}{more} failed or was given up: nothing was learnt from it"
-    if step.is_over:
-        yield f"all {step.num_samples} samples have ended"
-        yield f"results   hpcexp plot {experiment.name}"
-        return
-    num_left = step.space.count - step.num_samples
-    if num_left:
-        yield (
-            f"{num_left} samples are to come when {len(step.waiting)} runs have ended; "
-            f"hpcexp search {experiment.name} goes on if nothing else does"
-        )
 
 
 def _to_json(experiment: ExperimentDir, step: SearchStep, runs: list[str]) -> dict[str, Any]:
@@ -156,6 +126,7 @@ def _to_json(experiment: ExperimentDir, step: SearchStep, runs: list[str]) -> di
         "num_samples": step.num_samples,
         "count": step.space.count,
         "is_over": step.is_over,
+        "is_cancelled": step.is_cancelled,
         "waiting_for": {name: str(status.state) for name, status in step.waiting.items()},
         "failed": step.failed,
         "refused": step.refused,

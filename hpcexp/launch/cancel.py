@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from hpcexp.launch.observe import Observation, observe
 from hpcexp.launch.selection import select_runs
 from hpcexp.launch.slurm.executor import cancel_jobs
+from hpcexp.launch.slurm.queue import find_array
 from hpcexp.launch.submit import submitting
+from hpcexp.store.deciding import LookJob, read_deciding
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.searching import SearchJob, cancel_search, is_searching, read_search_job
 from hpcexp.store.status import SETTLED, State, read_status, write_status
 
 
 @dataclass(frozen=True)
 class Cancelled:
-    """Runs that were cancelled at once, and those that will stop at their next step."""
+    """Runs that were cancelled at once, and those that will stop at their next step.
+
+    `search` says that a search makes no more samples, until somebody goes on with it.
+    """
 
     ended: tuple[str, ...]
     stopping: tuple[str, ...]
+    search: bool = False
 
 
 def cancel(
@@ -27,9 +34,15 @@ def cancel(
     *,
     states: Sequence[State] = (),
 ) -> Cancelled:
-    """End runs: waiting ones at once, training ones at their next step, with a checkpoint."""
+    """End runs: waiting ones at once, training ones at their next step, with a checkpoint.
+
+    Where none is chosen everything ends: also what would go on by itself when the runs have ended.
+    """
     with submitting(experiment):
         observation = observe(experiment)
+        is_searching_on = False
+        if not run_names and not states:
+            is_searching_on = _end_what_follows(observation)
         chosen = [
             name
             for name in select_runs(observation, run_names, states=states)
@@ -45,7 +58,25 @@ def cancel(
     return Cancelled(
         ended=tuple(n for n in chosen if n not in training),
         stopping=tuple(n for n in chosen if n in training),
+        search=is_searching_on,
     )
+
+
+def _end_what_follows(observation: Observation) -> bool:
+    """Have no job look at the results or make more samples; whether a search ended so."""
+    experiment, plan = observation.experiment, observation.plan
+    deciding = read_deciding(experiment)
+    jobs: list[LookJob | SearchJob | None] = []
+    if deciding is not None and not deciding.is_over:
+        jobs.append(deciding.job)
+    is_searching_on = is_searching(plan)
+    if is_searching_on:
+        cancel_search(experiment, plan)  # first: its job may begin now
+        jobs.append(read_search_job(experiment, plan))
+    # By their names: after months an id may be that of another job.
+    found = [find_array(job.job_name) for job in jobs if job is not None]
+    cancel_jobs([job_id for job_id in found if job_id])
+    return is_searching_on
 
 
 def _mark_cancelled(experiment: ExperimentDir, name: str) -> None:

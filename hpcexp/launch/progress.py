@@ -42,10 +42,15 @@ def count_runs(statuses: Sequence[RunStatus]) -> Counts:
 
 
 def measure_progress(statuses: Sequence[RunStatus]) -> float:
-    """The share of the work that is done, from 0 to 1; an ended run is done with."""
-    if not statuses:
+    """The share of the work that is done, from 0 to 1; an ended run is done with.
+
+    Cancelled ones are no work any more; where there are no others, it is how far they came.
+    """
+    counted = [s for s in statuses if s.state != State.CANCELLED] or statuses
+    if not counted:
         return 0.0
-    shares = [1.0 if s.state in SETTLED else s.step / max(s.num_steps, 1) for s in statuses]
+    ended = SETTLED - {State.CANCELLED}
+    shares = [1.0 if s.state in ended else s.step / max(s.num_steps, 1) for s in counted]
     return sum(shares) / len(shares)
 
 

@@ -55,23 +55,27 @@ def train_in_rounds(
 ) -> RoundsEnd[RoundT]:
     """Advance and train, on this machine until it is over; on a cluster a small job goes on.
 
-    `hand` submits or trains the runs that are chosen. `choose` names those of the first round,
-    where somebody asked for some; else they are those that were not tried yet: what failed or
-    was interrupted waits for somebody.
+    `hand` submits or trains the runs that are chosen. Those that somebody asked for, which
+    `choose` names, come before anything else: without them there may be no going on. Later they
+    are those that were not tried yet: what failed or was interrupted waits for somebody.
     """
     is_detached = isinstance(EXECUTORS[executor], DetachedExecutor)
     runs: list[str] = []
+    if choose is not None:
+        handed = hand(choose)
+        runs += handed.run_names
+        if not handed.is_done:
+            return RoundsEnd(advance(), runs, was_interrupted=True)
     while True:
         step = advance()
         if step.is_over:
             return RoundsEnd(step, runs)
-        handed = hand(choose or _make_chooser(experiment, step))
+        handed = hand(_make_chooser(experiment, step))
         runs += handed.run_names
-        if is_detached or not handed.is_done or not (handed.run_names or choose):
+        if is_detached or not handed.is_done or not handed.run_names:
             return RoundsEnd(
                 step, runs, is_stuck=not is_detached, was_interrupted=not handed.is_done
             )
-        choose = None
 
 
 def _make_chooser(experiment: ExperimentDir, step: Round) -> Choose:

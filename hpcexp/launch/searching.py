@@ -8,6 +8,7 @@ give the same next samples.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +19,19 @@ from hpcexp.launch.new_samples import find_flaw, read_space
 from hpcexp.launch.regroup import read_configs, spell_values
 from hpcexp.launch.submit import settle_all, submitting
 from hpcexp.sampling import Space
-from hpcexp.store.experiment import Plan, PlannedGroup, write_plan
+from hpcexp.store.experiment import Plan, PlannedGroup, read_plan, write_plan
 from hpcexp.store.extending import finish_extensions
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.provenance import collect_provenance
-from hpcexp.store.searching import count_samples, is_searching
-from hpcexp.store.status import FAILED, FINISHED, RunStatus, State
+from hpcexp.store.searching import (
+    GIVEN_UP,
+    count_samples,
+    is_search_cancelled,
+    is_searching,
+    read_search_job,
+    restore_search,
+)
+from hpcexp.store.status import FINISHED, RunStatus
 from hpcexp.store.statuses import read_settled
 
 FindFlaw = Callable[[Mapping[str, Any]], str]
@@ -32,8 +40,6 @@ FindFlaw = Callable[[Mapping[str, Any]], str]
 Suggest = Callable[[ExperimentDir, int, FindFlaw], Sequence[Mapping[str, Any]]]
 """So many new samples without a flaw from the results so far; fewer where there are no more."""
 
-_GIVEN_UP = FAILED | {State.CANCELLED, State.LOST}
-
 
 @dataclass(frozen=True)
 class SearchStep:
@@ -41,7 +47,8 @@ class SearchStep:
 
     `new` are the groups that it added, `waiting` the runs whose results the next samples wait
     for. `failed` are runs that the search went on without, `refused` samples that the workload
-    does not accept, and why: others were asked for instead.
+    does not accept, and why: others were asked for instead. `is_cancelled`: somebody cancelled the
+    experiment, and the search waits for somebody who goes on with it.
     """
 
     plan: Plan
@@ -50,6 +57,7 @@ class SearchStep:
     waiting: Mapping[str, RunStatus] = field(default_factory=dict)
     failed: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    is_cancelled: bool = False
 
     @property
     def num_samples(self) -> int:
@@ -78,11 +86,12 @@ def advance_search(
         if count is not None and count != space.count:
             plan, space = _change_count(experiment, plan, space, count)
         statuses = read_settled(experiment, [run.name for run in plan.runs])
-        waiting = {n: s for n, s in statuses.items() if s.state not in FINISHED | _GIVEN_UP}
-        failed = tuple(n for n, s in statuses.items() if s.state in _GIVEN_UP)
+        waiting = {n: s for n, s in statuses.items() if s.state not in FINISHED | GIVEN_UP}
+        failed = tuple(n for n, s in statuses.items() if s.state in GIVEN_UP)
         num_wanted = min(space.at_once, space.count - count_samples(plan))
-        if waiting or num_wanted <= 0:
-            return SearchStep(plan, space, (), waiting, failed)
+        is_cancelled = is_search_cancelled(experiment, plan)
+        if waiting or num_wanted <= 0 or is_cancelled:
+            return SearchStep(plan, space, (), waiting, failed, is_cancelled=is_cancelled)
         _check_progress(plan, space, failed)
         flaws = _Flaws(experiment, plan)
         points = suggest(experiment, num_wanted, flaws.find)
@@ -94,6 +103,18 @@ def advance_search(
         fresh = {name: RunStatus() for name in change.new_runs}
         refused = tuple(flaws.refused)
         return SearchStep(plan, space, plan.groups[num_groups:], fresh, failed, refused)
+
+
+def take_up_search(experiment: ExperimentDir) -> None:
+    """Somebody wants to go on with a search, whether it was cancelled or not.
+
+    Its own job is nobody: one that began while the experiment was cancelled leaves it so.
+    """
+    plan = read_plan(experiment)
+    job = read_search_job(experiment, plan)
+    own = os.environ.get("SLURM_JOB_ID")
+    if job is None or not own or job.job_id != own:
+        restore_search(experiment, plan)
 
 
 class _Flaws:

@@ -393,6 +393,14 @@ class ExperimentDir:
         """The script and the log of the job that goes on with a search after so many samples."""
         return self.jobs_dir / f"search_{number}"
 
+    def search_job_path(self, number: int) -> Path:
+        """Which job that is."""
+        return self.search_dir(number) / "job.json"
+
+    def search_cancelled_path(self, number: int) -> Path:
+        """There while nobody is to go on with the search by itself."""
+        return self.search_dir(number) / "cancelled"
+
     def usage_path(self, submission_id: str, index: int) -> Path:
         """What a job used of its GPU, CPUs and memory, all starts of it."""
         return self.submission_dir(submission_id) / f"usage_{index}.json"

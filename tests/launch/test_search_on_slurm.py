@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,3 +49,24 @@ def test_jobs_go_on_with_a_search_without_anybody(hpcexp: CommandLine) -> None:
         "search_2",
         "search_3",
     ]
+
+
+def test_a_search_that_is_cancelled_leaves_no_job_and_goes_on_when_it_is_resumed(
+    hpcexp: CommandLine, slurm_cluster: SlurmCluster
+) -> None:
+    path = hpcexp.write_template("tiny.yaml", rand_inits=1)
+    hpcexp("launch", path, "--slurm", "--set", "grid.rnn_width=null", "--set", SAMPLE)
+    experiment = hpcexp.newest()
+    assert "makes no more samples" in hpcexp("cancel", experiment.name)
+    deadline = time.monotonic() + DEADLINE_S
+    while queued := subprocess.check_output(["squeue", "-h"], env=slurm_cluster.env):
+        assert time.monotonic() < deadline, queued
+        time.sleep(0.5)
+    assert len(read_plan(experiment).runs) == 2
+    assert "2 of 4 samples; cancelled" in hpcexp("status", experiment.name)
+    hpcexp("resume", experiment.name, "--state", "cancelled")
+    while is_searching(read_plan(experiment)):
+        logs = [path.read_text() for path in experiment.jobs_dir.glob("search_*/search.log")]
+        assert time.monotonic() < deadline, logs
+        time.sleep(0.5)
+    wait_for(experiment, all_in(State.COMPLETED))

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from hpcexp.errors import HpcexpError, UsageError
-from hpcexp.launch.searching import FindFlaw, advance_search
+from hpcexp.launch.cancel import cancel
+from hpcexp.launch.searching import FindFlaw, advance_search, take_up_search
 from hpcexp.store.experiment import read_plan, read_run_config
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.searching import is_searching
+from hpcexp.store.searching import SearchJob, is_searching, write_search_job
 from hpcexp.store.status import State, read_status, write_status
 from tests.launch.test_new_samples import make_sampled
 from tests.worker.conftest import take_snapshot
@@ -142,3 +143,41 @@ def test_a_search_of_which_all_is_refused_says_what_and_changes_nothing(tmp_path
     with pytest.raises(UsageError, match="refuses all 1 that were asked for after them, such as"):
         advance_search(experiment, suggest_none)
     assert read_plan(experiment) == before
+
+
+# ------------------------------------------------------------------------------- cancelled
+
+
+def test_after_everything_was_cancelled_nobody_goes_on_by_itself(tmp_path: Path) -> None:
+    experiment = make(tmp_path)
+    end(experiment)
+    end(experiment, State.PENDING, first=2)
+    assert cancel(experiment).search
+    step = advance_search(experiment, suggest)
+    assert (step.is_cancelled, step.new, list(step.waiting)) == (True, (), [])
+    take_up_search(experiment)
+    step = advance_search(experiment, suggest)
+    assert (step.is_cancelled, len(step.new)) == (False, 3)
+
+
+def test_runs_that_were_chosen_for_cancelling_are_gone_on_without(tmp_path: Path) -> None:
+    experiment = make(tmp_path)
+    end(experiment)
+    end(experiment, State.PENDING, first=3)
+    assert not cancel(experiment, ["sample_003_rand_0"]).search
+    assert len(advance_search(experiment, suggest).new) == 3
+
+
+def test_the_job_of_a_search_does_not_take_up_one_that_was_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = make(tmp_path)
+    end(experiment)
+    cancel(experiment)
+    write_search_job(experiment, SearchJob(4, "a", ("77",), 0.0, job_id="901"))
+    monkeypatch.setenv("SLURM_JOB_ID", "901")
+    take_up_search(experiment)
+    assert advance_search(experiment, suggest).is_cancelled
+    monkeypatch.setenv("SLURM_JOB_ID", "902")  # somebody works on a compute node
+    take_up_search(experiment)
+    assert not advance_search(experiment, suggest).is_cancelled

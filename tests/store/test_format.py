@@ -24,6 +24,7 @@ from hpcexp.store.notebook.notes import Note
 from hpcexp.store.ownership import Owner, acquire, read_live_owner
 from hpcexp.store.packing import PackingRecord
 from hpcexp.store.provenance import Provenance
+from hpcexp.store.searching import SearchJob
 from hpcexp.store.snapshot import Root, Snapshot
 from hpcexp.store.status import RunStatus, State, read_status
 from hpcexp.store.submissions import Driver, Submission, read_submissions
@@ -126,6 +127,7 @@ def read_section(heading: str) -> str:
         ("`provenance/`", Further, ""),
         ("`jobs/submission_<n>.json`", Submission, ""),
         ("`jobs/submission_<n>.json`", Driver, ""),
+        ("`jobs/search_<n>/job.json`", SearchJob, ""),
         ("`jobs/submission_<n>/packing_<job>.json`", PackingRecord, ""),
         ("`copied_from.json`", CopyRecord, ""),
         ("`jobs/submission_<n>/usage_<index>.json`", JobUsage, ""),

@@ -25,7 +25,9 @@ from hpcexp.launch.slurm.sbatch import (
     submit,
 )
 from hpcexp.store.deciding import read_deciding
+from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.store.searching import is_searching, read_search_job
 from hpcexp.store.submissions import (
     Stage,
     Submission,
@@ -189,16 +191,25 @@ def _record(
 
 
 def mark_held(experiment: ExperimentDir) -> None:
-    """Let jobs know whether bundles are held, or the look that follows them: by a file.
+    """Let jobs know whether bundles are held, or what is to follow them: by a file.
 
     They look for it when they end.
     """
     deciding = read_deciding(experiment)
     is_look_held = deciding is not None and deciding.job is not None and deciding.job.problem
-    if is_look_held or any(s.stage == Stage.HELD for s in read_submissions(experiment)):
+    is_bundle_held = any(s.stage == Stage.HELD for s in read_submissions(experiment))
+    if is_bundle_held or is_look_held or _is_search_held(experiment):
         experiment.held_path.touch()
     else:
         experiment.held_path.unlink(missing_ok=True)
+
+
+def _is_search_held(experiment: ExperimentDir) -> bool:
+    if not any(experiment.jobs_dir.glob("search_*")):  # a plan may be long
+        return False
+    plan = read_plan(experiment)
+    job = read_search_job(experiment, plan) if is_searching(plan) else None
+    return job is not None and bool(job.problem)
 
 
 def submit_held(experiment: ExperimentDir, plan_resources: Resources) -> list[Submission]:

@@ -34,8 +34,10 @@ class Queue:
     refusal: str = ""
     is_silent: bool = False
     scripts: list[str] = field(default_factory=list)
+    asked: list[tuple[str, ...]] = field(default_factory=list)
 
     def __call__(self, *argv: str, timeout_s: float = 30.0) -> Completed:
+        self.asked.append(argv)
         if argv[0] == "squeue":
             if self.is_silent:
                 return Completed(1, stderr="slurm_load_jobs error")
