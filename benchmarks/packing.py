@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -70,23 +70,26 @@ class Case:
     at_most_s: float = 90.0
     """A way is left out that would take longer to warm up and to step twice."""
 
-    def build_training(self, rand_init: int, watch: Stopwatch) -> Training:
+    def build_training(
+        self, rand_init: int, watch: Stopwatch, *, captures: bool = False
+    ) -> Training:
         """One of the runs."""
         workload = build_workload(self.name, precision=self.precision, **ENDLESS)
         training = Training(
             workload,
             streams=RandomStreams(0, rand_init),
             sink=StopwatchSink(watch),
-            options=FitOptions(device=DEVICE, read_back_every_s=1e9),
+            options=FitOptions(device=DEVICE, read_back_every_s=1e9, captures=captures),
         )
         watch.trainings.append(training)
         return training
 
 
-def run_lanes(case: Case, count: int) -> float:
+def run_lanes(case: Case, count: int, *, captures: bool = False) -> float:
     """All runs as lanes of one program: run-steps per second."""
     watch = Stopwatch(case.seconds)
-    for end in fit_lanes([case.build_training(i, watch) for i in range(count)]):
+    trainings = [case.build_training(i, watch, captures=captures) for i in range(count)]
+    for end in fit_lanes(trainings):
         if isinstance(end.result, Exception):
             raise end.result
     return watch.rate
@@ -178,6 +181,9 @@ WAYS: dict[str, Callable[[Case, int], float]] = {
     "processes": run_processes,
     "lanes": run_lanes,
 }
+CAPTURED = "lanes, as a CUDA graph"
+if DEVICE.type == "cuda":
+    WAYS[CAPTURED] = partial(run_lanes, captures=True)
 
 
 def count_flops(name: str) -> float:
@@ -241,7 +247,9 @@ def find_obstacle(case: Case, way: str, count: int, *, base_rate: float) -> str 
 
     `base_rate` is in run-steps a second, 0 where nothing has been measured.
     """
-    at_once = {"lanes": count, "processes": min(count, case.max_processes)}.get(way)
+    at_once = {"lanes": count, CAPTURED: count, "processes": min(count, case.max_processes)}.get(
+        way
+    )
     if at_once is None:
         return None
     if DEVICE.type == "cpu":

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from hpcexp.errors import is_out_of_memory
 from hpcexp.train.fit import FitResult, Training
+from hpcexp.train.graph import CapturedStep, Step
 from hpcexp.train.inputs import STEPS_PER_BLOCK, InputBlock, take_rows
 from hpcexp.train.lane_evaluation import evaluate_together
 from hpcexp.train.step import StepInputs, TrainState
@@ -192,6 +193,7 @@ class Program:
     def __init__(self, trainings: Sequence[Training]) -> None:
         self.trainings = trainings
         self.function = trainings[0].step_function
+        self.step = _choose_step(trainings[0])
         self.state = stack_states([training.state for training in trainings])
         self.given: list[TrainState] = []
         self.blocks = StackedBlocks(len(trainings))
@@ -209,7 +211,7 @@ class Program:
         for taken in range(num_steps):
             inputs = self._select([position + taken for position in positions], factors)
             try:
-                self.state, record_LC = self.function.step_lanes(self.state, inputs)
+                self.state, record_LC = self.step(self.state, inputs)
             except Exception:
                 if not records:
                     raise
@@ -223,6 +225,8 @@ class Program:
 
     def give_back(self) -> None:
         """Let every run see its own state."""
+        if isinstance(self.step, CapturedStep):
+            self.state = self.step.keep(self.state)
         self.given = _unstack_state(self.state, len(self.trainings))
         for training, state in zip(self.trainings, self.given, strict=True):
             training.state = state
@@ -253,6 +257,11 @@ class Program:
             found = strategy.choose_samples(memory, own)
             chosen.append(indices_B if found is None else found)
         return torch.stack(chosen)
+
+
+def _choose_step(training: Training) -> Step:
+    step, options = training.step_function.step_lanes, training.options
+    return CapturedStep(step) if options.captures and options.device.type == "cuda" else step
 
 
 class StackedBlocks:

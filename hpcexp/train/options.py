@@ -15,7 +15,8 @@ class FitOptions:
     """Where, and how often what is asked and kept; times in seconds.
 
     `inspect` is given the model in evaluation mode and the epoch, every `inspect_every`
-    epochs; what goes wrong in it is logged and does not end the run.
+    epochs; what goes wrong in it is logged and does not end the run. With `captures` the step of
+    lanes is captured as a CUDA graph where there is a GPU.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -24,3 +25,4 @@ class FitOptions:
     clock: Callable[[], float] = time.monotonic
     inspect: Callable[[nn.Module, int], None] | None = None
     inspect_every: int | None = None
+    captures: bool = False

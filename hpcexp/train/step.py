@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,11 @@ from hpcexp.train.optimizer import UPDATE_RULES, OptimizerState, clip_by_norm, i
 from hpcexp.train.precision import autocasting, computing_in
 from hpcexp.train.seeding import RandomStreams
 from hpcexp.train.strategy import MOVES, Outcome, Strategy, Tensors
+
+T = TypeVar("T")
+
+IMAGE_DIM = 4
+"""Dimensions of a batch of images and of a convolution's kernels."""
 
 UPDATES = "updates"
 """The part of the optimiser's state that counts updates of each parameter, (P,)."""
@@ -101,8 +106,8 @@ class StepFunction:
         """One update; the state stays as it was from the first non-finite loss or gradient on."""
         with computing_in(self.precision, state.step.device):
             if self.strategy is not None:
-                return self._step_by_strategy(self.strategy, state, inputs, over_lanes=_as_it_is)
-            return _step(state, inputs, loss=self._loss, update=self._update)
+                return self._step_by_strategy(self.strategy, state, inputs, over_lanes=None)
+            return _step(state, inputs, loss=self._loss_alone, update=self._update)
 
     def step_lanes(self, state: TrainState, inputs: StepInputs) -> tuple[TrainState, Tensor]:
         """One update of several runs at once; every tensor has a first dimension of lanes.
@@ -115,6 +120,11 @@ class StepFunction:
             if not self.strategy.supports_lanes:
                 raise HpcexpError("this strategy cannot train several runs as lanes of one program")
             return self._step_by_strategy(self.strategy, state, inputs, over_lanes=vmap)
+
+    def _loss_alone(
+        self, parameters: Tensors, buffers: Tensors, inputs: StepInputs
+    ) -> tuple[Tensor, Tensors]:
+        return self._loss(_order_kernels(parameters), buffers, inputs)
 
     def _loss(
         self, parameters: Tensors, buffers: Tensors, inputs: StepInputs
@@ -142,14 +152,16 @@ class StepFunction:
         state: TrainState,
         inputs: StepInputs,
         *,
-        over_lanes: Callable[..., Any],
+        over_lanes: Callable[..., Any] | None,
     ) -> tuple[TrainState, Tensor]:
         """Plan, weigh, differentiate, combine, update, learn; all but the gradients per lane."""
+        order = _order_kernels if over_lanes is None else _as_it_is
+        over_lanes = over_lanes or _as_it_is
         with torch.no_grad():
             planned = over_lanes(strategy.plan)(state.strategy, inputs.batch, inputs.values)
         inputs = inputs.add(planned)
         leaves = {k: p.detach().requires_grad_() for k, p in state.parameters.items()}
-        losses, buffers = over_lanes(self._compute_losses)(leaves, state.buffers, inputs)
+        losses, buffers = over_lanes(self._compute_losses)(order(leaves), state.buffers, inputs)
         with torch.no_grad():
             weights = over_lanes(strategy.weigh)(state.strategy, losses.detach(), inputs.values)
         inputs = inputs.add({"loss_weights": weights})
@@ -284,8 +296,21 @@ def _weigh_gradients(weights: Tensor, own: Tensor) -> Tensor:
     return (spread * own).sum(dim=weights.dim() - 1)
 
 
-def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
+def _order_kernels(parameters: Tensors) -> Tensors:
+    """Kernels with channels last, in which order a CPU convolves large images fastest.
+
+    Convolutions follow their kernels in this. Over lanes they are grouped, and are not faster so.
+    """
+    return {
+        k: v.contiguous(memory_format=torch.channels_last)
+        if v.dim() == IMAGE_DIM and v.device.type == "cpu" and v.dtype == torch.float32
+        else v
+        for k, v in parameters.items()
+    }
+
+
+def _as_it_is(given: T) -> T:
+    return given
 
 
 def _choose(condition: Tensor, new: Tensors, old: Tensors) -> Tensors:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpcexp.worker")
 
 CHECKPOINT_VARIABLE = "HPCEXP_CHECKPOINT_EVERY_S"
+GRAPH_VARIABLE = "HPCEXP_CUDA_GRAPHS"
 CHECKPOINT_EVERY_S = 300.0
 MAX_DEATHS = 5
 EXACT = (State.COMPLETED, State.STOPPED)  # these end with an epoch
@@ -149,9 +150,15 @@ def _prepare(
             checkpoint_every_s=find_checkpoint_interval_s(),
             inspect=inspector,
             inspect_every=inspector.settings.every if inspector else None,
+            captures=wants_capture(),
         ),
         initial=load_initial(workload, rand_init=config.rand_init),
     )
+
+
+def wants_capture() -> bool:
+    """Whether lanes on a GPU train by a CUDA graph: where `HPCEXP_CUDA_GRAPHS` is 1."""
+    return os.environ.get(GRAPH_VARIABLE) == "1"
 
 
 def find_checkpoint_interval_s() -> float:

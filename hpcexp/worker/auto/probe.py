@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hpcexp.store.experiment import read_run_config
 from hpcexp.store.layout import ExperimentDir
+from hpcexp.worker.attempt import wants_capture
 from hpcexp.worker.auto.choose import Measured, Room, count_fitting, fit_memory
 
 SECONDS_EACH = 1.5
@@ -65,7 +66,9 @@ def probe(request: Request) -> Iterator[Measured | Room]:
             load_workload(config.workload, hyperparameters),
             streams=RandomStreams(config.seed, config.rand_init + index),
             sink=MemorySink(),
-            options=FitOptions(device=device, checkpoint_every_s=float("inf")),
+            options=FitOptions(
+                device=device, checkpoint_every_s=float("inf"), captures=wants_capture()
+            ),
         )
 
     thread_counts = [room.num_threads]
