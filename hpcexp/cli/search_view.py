@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hpcexp.cli.sizes import count as count_of
 
 if TYPE_CHECKING:
+    from hpcexp.launch.search_standing import SearchStanding
     from hpcexp.launch.searching import SearchStep
-    from hpcexp.launch.standings import SearchStanding
     from hpcexp.store.layout import ExperimentDir
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from hpcexp.cli.deciding_view import describe_deciding
 from hpcexp.cli.progress import format_duration
-from hpcexp.cli.search_view import describe_standing
 from hpcexp.errors import HpcexpError
 from hpcexp.launch.observe import Observation
 from hpcexp.launch.progress import (
@@ -20,7 +19,7 @@ from hpcexp.launch.progress import (
     sum_cpu_hours,
     sum_gpu_hours,
 )
-from hpcexp.launch.standings import find_search_standing, is_look_job_live, list_look_runs
+from hpcexp.launch.standings import is_look_job_live, list_look_runs
 from hpcexp.launch.suggest import find_evidence, suggest_command
 from hpcexp.launch.tracking import describe_tracking
 from hpcexp.store.deciding import read_deciding
@@ -165,9 +164,17 @@ def _describe_progress(observation: Observation) -> list[str]:
     if (usage := sum_usages(read_usages(observation.experiment))) is not None:
         lines += describe_usage(usage, observation.plan.resources)
     lines += describe_tracking(observation.experiment, list(observation.statuses))
-    if (standing := find_search_standing(observation)) is not None:
-        lines += describe_standing(observation.experiment.name, standing)
-    return [*lines, *_describe_looks(observation)]
+    return [*lines, *_describe_search(observation), *_describe_looks(observation)]
+
+
+def _describe_search(observation: Observation) -> list[str]:
+    if not observation.plan.sample:
+        return []
+    from hpcexp.cli.search_view import describe_standing
+    from hpcexp.launch.search_standing import find_search_standing
+
+    standing = find_search_standing(observation)
+    return list(describe_standing(observation.experiment.name, standing)) if standing else []
 
 
 def _describe_looks(observation: Observation) -> list[str]:

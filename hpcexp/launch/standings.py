@@ -1,30 +1,19 @@
-"""Where an experiment stands that goes on by its results: what is read, and nothing done.
+"""Where an experiment that is decided by several looks stands: what is read, and nothing done.
 
-Apart from `deciding` and `searching`, which change experiments and load all that this needs:
-`status` is typed often.
+Apart from `deciding`, which changes experiments and loads all that this needs: `status` is typed
+often.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from hpcexp.launch.observe import Observation
 from hpcexp.launch.slurm.queue import is_in_queue
 from hpcexp.store.deciding import Deciding, Standing
 from hpcexp.store.experiment import Plan
-from hpcexp.store.searching import (
-    GIVEN_UP,
-    SearchJob,
-    count_samples,
-    find_count,
-    is_search_cancelled,
-    is_searching,
-    read_search_job,
-)
-from hpcexp.store.status import FINISHED, RunStatus
+from hpcexp.store.status import RunStatus
 
 
 def spell_looks(looks: Sequence[int]) -> str:
@@ -73,47 +62,6 @@ def is_look_job_live(deciding: Deciding) -> bool | None:
     if deciding.is_over or job is None or not job.job_id or job.look != len(deciding.looks) + 1:
         return None
     return is_in_queue(job.job_name)
-
-
-@dataclass(frozen=True)
-class SearchStanding:
-    """How far a search is: `num_samples` of `count` are made, `num_waiting` runs have not ended.
-
-    `job` makes the next samples; `is_job_live` is whether it is in the queue, None where that is
-    not known. `is_cancelled`: nobody goes on by itself.
-    """
-
-    num_samples: int
-    count: int
-    num_waiting: int
-    is_cancelled: bool
-    job: SearchJob | None
-    is_job_live: bool | None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all samples are made."""
-        return self.num_samples >= self.count
-
-
-def find_search_standing(observation: Observation) -> SearchStanding | None:
-    """How far the search of an experiment is; None where it has none. May ask Slurm once."""
-    plan, experiment = observation.plan, observation.experiment
-    count = find_count(plan)
-    if count is None:
-        return None
-    ended = FINISHED | GIVEN_UP
-    num_waiting = sum(s.state not in ended for s in observation.statuses.values())
-    job = read_search_job(experiment, plan) if is_searching(plan) else None
-    asks = job is not None and job.job_id and observation.copied_from is None
-    return SearchStanding(
-        num_samples=count_samples(plan),
-        count=count,
-        num_waiting=num_waiting,
-        is_cancelled=is_search_cancelled(experiment, plan),
-        job=job,
-        is_job_live=is_in_queue(job.job_name) if job is not None and asks else None,
-    )
 
 
 def count_standings(deciding: Deciding) -> dict[Standing, int]:

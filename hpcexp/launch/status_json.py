@@ -12,12 +12,7 @@ from hpcexp.launch.progress import (
     sum_cpu_hours,
     sum_gpu_hours,
 )
-from hpcexp.launch.standings import (
-    deciding_to_json,
-    find_search_standing,
-    is_look_job_live,
-    list_look_runs,
-)
+from hpcexp.launch.standings import deciding_to_json, is_look_job_live, list_look_runs
 from hpcexp.launch.suggest import suggest_command
 from hpcexp.store.deciding import read_deciding
 from hpcexp.store.status import State
@@ -46,8 +41,11 @@ def observation_to_json(observation: Observation, *, with_runs: bool) -> dict[st
         unfinished = {n: status for n, status in waiting.items() if not status.is_finished}
         is_live = is_look_job_live(deciding) if observation.copied_from is None else None
         result["deciding"] = deciding_to_json(deciding, unfinished, is_job_live=is_live)
-    if (standing := find_search_standing(observation)) is not None:
-        result["search"] = {**dataclasses.asdict(standing), "is_over": standing.is_over}
+    if observation.plan.sample:
+        from hpcexp.launch.search_standing import find_search_standing
+
+        if (standing := find_search_standing(observation)) is not None:
+            result["search"] = {**dataclasses.asdict(standing), "is_over": standing.is_over}
     if with_runs:
         usage = sum_usages(read_usages(observation.experiment))
         result["usage"] = None if usage is None else usage_to_json(usage)

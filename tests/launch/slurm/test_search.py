@@ -10,9 +10,9 @@ import pytest
 from hpcexp.cli.search_view import describe_standing
 from hpcexp.launch.cancel import cancel
 from hpcexp.launch.observe import observe
+from hpcexp.launch.search_standing import SearchStanding, find_search_standing
 from hpcexp.launch.slurm import commands
 from hpcexp.launch.slurm.search import submit_search
-from hpcexp.launch.standings import SearchStanding, find_search_standing
 from hpcexp.store.experiment import read_plan
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.searching import SearchJob, read_search_job, write_search_job
