@@ -116,8 +116,7 @@ def capture_on_gpu(function: Callable[[], None]) -> Callable[[], object]:
             function()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    # The thread of the heartbeat may use the GPU in its own way meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph):
         function()
     return graph.replay
 
