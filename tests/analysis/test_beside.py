@@ -31,7 +31,9 @@ def draw_all() -> Iterator[tuple[str, Drawing]]:
 
 @pytest.fixture
 def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no thread but this one, as far as anybody can tell: those that run tests have some."""
     monkeypatch.setattr(beside, "count_cpus", lambda: 2)
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
 
 
 def render_here(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, bytes]]]:
@@ -112,8 +114,8 @@ def test_ctrl_c_leaves_no_process() -> None:
     assert not multiprocessing.active_children()
 
 
-@pytest.mark.usefixtures("two_cpus")
 def test_beside_threads_all_is_rendered_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "count_cpus", lambda: 2)
     monkeypatch.setattr(beside, "render_drawing", tell_process)
     leave = threading.Event()
     thread = threading.Thread(target=leave.wait)

@@ -38,7 +38,7 @@ def test_a_flipped_bit_anywhere_is_noticed(trained: ExperimentDir) -> None:
         path.write_bytes(bytes(damaged))
         try:
             read_archive(path)
-        except DamagedArchiveError:
+        except (DamagedArchiveError, UsageError):  # the latter where it is the format's number
             continue
         # Some bits of a zstd frame mean nothing; then nothing was lost either.
         with ZstdFile(path) as stream:
