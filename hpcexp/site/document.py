@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +76,8 @@ def read_documents() -> list[Document]:
 
 
 def _read(path: Path, *, is_project: bool) -> Document:
+    import tomllib  # every command looks for such files, and few find one
+
     try:
         text = path.read_text("utf-8")
         values = tomllib.loads(text)

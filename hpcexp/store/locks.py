@@ -12,10 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from filelock import BaseFileLock, FileLock, SoftFileLease, Timeout
+from typing import TYPE_CHECKING
 
 from hpcexp.errors import HpcexpError
+
+if TYPE_CHECKING:  # what only reads needs no lock, and starts sooner
+    from filelock import BaseFileLock
 
 TIMEOUT_S = 60.0
 LEASE_S = 30.0
@@ -42,6 +44,8 @@ def locked(path: Path, *, timeout_s: float | None = None) -> Iterator[None]:
 
 
 def _take(path: Path, wait_s: float) -> BaseFileLock:
+    from filelock import FileLock, SoftFileLease
+
     try:
         return _acquire(FileLock(path, timeout=wait_s, fallback_to_soft=False), path, wait_s)
     except (NotImplementedError, OSError) as error:  # the first is filelock's for no flock
@@ -53,6 +57,8 @@ def _take(path: Path, wait_s: float) -> BaseFileLock:
 
 
 def _acquire(lock: BaseFileLock, path: Path, wait_s: float) -> BaseFileLock:
+    from filelock import Timeout
+
     try:
         lock.acquire()
     except Timeout as error:
