@@ -36,6 +36,7 @@ def render_drawings(
         yield from ((label, render_drawing(drawing)) for label, drawing in drawings)
         return
     waiting = deque[_Rendering]()
+    _load_libraries()
     try:
         for label, drawing in drawings:
             if len(waiting) == limit:
@@ -70,6 +71,13 @@ class _Rendering:
         self.process.kill()
         self.process.join()
         self.answer.close()
+
+
+def _load_libraries() -> None:
+    """What else each process would load by itself."""
+    from PIL import Image
+
+    Image.preinit()
 
 
 def _start(label: str, drawing: Drawing) -> _Rendering:

@@ -135,10 +135,21 @@ def describe_groups(
 
     `by_marks` names what has a mark in the figure by it, as words take much room when turned.
     """
-    return [
-        _describe_group(table[table["group"] == name], metric, by_marks=by_marks)
-        for name in axis.names
-    ]
+    is_final = table["is_final"].to_numpy(bool)
+    is_beyond = _is_beyond(table["value"].to_numpy(np.float64), metric.cap)
+    is_censored, states = _find_censored(table), table["state"].to_numpy(object)
+    beyond = _ABOVE if by_marks else f"above {metric.cap:g}" if metric.cap is not None else ""
+    words = {State.DIVERGED.value: _DIVERGED} if by_marks else {}
+    named = [s for s in STATES if s not in FINISHED - {State.DIVERGED} and (states == s).any()]
+    descriptions = []
+    for name in axis.names:
+        own = (table["group"] == name).to_numpy()
+        kinds = [(is_beyond, beyond), (is_censored, "foretold")]
+        kinds += [(states == state, words.get(state, state)) for state in named]
+        counts = [(int((own & which).sum()), kind) for which, kind in kinds]
+        lines = [f"n = {(own & is_final).sum()}", *(f"{n} {kind}" for n, kind in counts if n)]
+        descriptions.append("\n".join(lines))
+    return descriptions
 
 
 def spread_points(rand_init: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -147,20 +158,6 @@ def spread_points(rand_init: NDArray[np.int64]) -> NDArray[np.float64]:
     Multiples of the golden ratio, so that any number of first initialisations lie apart.
     """
     return np.asarray(SPREAD * ((0.5 + rand_init * _GOLDEN) % 1 - 0.5), np.float64)
-
-
-def _describe_group(group: pd.DataFrame, metric: Metric, *, by_marks: bool) -> str:
-    lines = [f"n = {group['is_final'].sum()}"]
-    beyond = int((_is_beyond(group["value"].to_numpy(np.float64), metric.cap)).sum())
-    lines += [f"{beyond} {_ABOVE if by_marks else f'above {metric.cap:g}'}"] if beyond else []
-    censored = int(_find_censored(group).sum())
-    lines += [f"{censored} foretold"] if censored else []
-    counts = group["state"].value_counts()
-    named = [s for s in STATES if s not in FINISHED - {State.DIVERGED}]
-    words = {State.DIVERGED.value: _DIVERGED} if by_marks else {}
-    return "\n".join(
-        [*lines, *(f"{counts[s]} {words.get(s, s)}" for s in named if counts.get(s, 0))]
-    )
 
 
 def _draw_one(results: Results, metric: Metric, *, stem: str, medium: Medium) -> Iterator[Drawing]:
