@@ -23,6 +23,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -122,8 +123,9 @@ def make_entry(name: str, printed: str, *, problem: str | None = None) -> str:
     return f"{head}\n{text}"
 
 
+@cache
 def read_commit() -> str:
-    """The commit that is measured, and whether files differ from it."""
+    """The commit that is measured, and whether files differ from it: asked before a page does."""
     command = [
         "git",
         "-C",
