@@ -114,7 +114,11 @@ class _Members:
             raise ValueError(f"its manifest has {member.size} bytes")
         content = self._open(member).read()
         self.place.append(MANIFEST_NAME)
-        return decode_manifest(content, archive=self.archive)
+        try:
+            return decode_manifest(content, archive=self.archive)
+        except UsageError:  # of another version, or its number is damaged: the end tells
+            self._read_to_end()
+            raise
 
     def _open(self, member: tarfile.TarInfo) -> IO[bytes]:
         file = self.tar.extractfile(member)
@@ -145,6 +149,9 @@ class _Members:
         extra = self.tar.next()
         if extra is not None:
             raise self._make_error(f"followed by {extra.name!r}, which the manifest does not name")
+        self._read_to_end()
+
+    def _read_to_end(self) -> None:
         while self.stream.read(BLOCK_BYTES):
             pass
 

@@ -1,10 +1,11 @@
 """What models of the default size learn of procedural images in 300 steps: minutes.
 
-Only large gaps are asserted: of one initialisation each.
+Only large gaps are asserted, most of one initialisation each.
 """
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 import pytest
@@ -24,11 +25,11 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def measure_on_unseen(**changes: Any) -> dict[str, float]:
+def measure_on_unseen(rand_init: int = 0, **changes: Any) -> dict[str, float]:
     """What is validated at the end."""
     config = Config.model_validate({"max_step": 300, "eval_every": 20, **changes})
     sink = MemorySink()
-    result = fit(UnmixWorkload(config), streams=RandomStreams(0, 0), sink=sink)
+    result = fit(UnmixWorkload(config), streams=RandomStreams(0, rand_init), sink=sink)
     assert result.outcome == "completed"
     return dict([row.values for row in sink.rows if row.split == "validate"][-1])
 
@@ -48,6 +49,7 @@ def test_a_dot_product_with_a_sigmoid_stays_at_ones() -> None:
 
 
 def test_a_softmax_moves_the_dot_product_but_an_mlp_of_products_is_needed() -> None:
-    """Between the two ends: the dot product had 0.05 to 0.46 in four initialisations."""
-    assert measure_on_unseen(decoder="dot", activation="softmax")["r2"] < 0.6
+    """Between the two ends; of the dot product a median, as one initialisation has 0.05 to 0.46."""
+    dot = [measure_on_unseen(i, decoder="dot", activation="softmax")["r2"] for i in range(3)]
+    assert statistics.median(dot) < 0.4
     assert 0.3 < measure_on_unseen(decoder="product_mlp")["r2"] < 0.8
