@@ -10,9 +10,10 @@ from hpcexp.launch.selection import select_runs
 from hpcexp.launch.slurm.executor import cancel_jobs
 from hpcexp.launch.slurm.queue import find_array
 from hpcexp.launch.submit import submitting
-from hpcexp.store.deciding import LookJob, read_deciding
+from hpcexp.store.deciding import read_deciding
+from hpcexp.store.follow_up import FollowUpJob
 from hpcexp.store.layout import ExperimentDir
-from hpcexp.store.searching import SearchJob, cancel_search, is_searching, read_search_job
+from hpcexp.store.searching import cancel_search, is_searching, read_search_job
 from hpcexp.store.status import SETTLED, State, read_status, write_status
 
 
@@ -66,7 +67,7 @@ def _end_what_follows(observation: Observation) -> bool:
     """Have no job look at the results or make more samples; whether a search ended so."""
     experiment, plan = observation.experiment, observation.plan
     deciding = read_deciding(experiment)
-    jobs: list[LookJob | SearchJob | None] = []
+    jobs: list[FollowUpJob | None] = []
     if deciding is not None and not deciding.is_over:
         jobs.append(deciding.job)
     is_searching_on = is_searching(plan)

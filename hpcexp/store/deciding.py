@@ -16,6 +16,7 @@ from typing import Any
 
 from hpcexp.errors import HpcexpError
 from hpcexp.store.files import build_record, read_json, write_json
+from hpcexp.store.follow_up import FollowUpJob
 from hpcexp.store.layout import ExperimentDir
 
 FORMAT = 1
@@ -92,19 +93,11 @@ class Look:
     pairs: tuple[PairStanding, ...]
 
 
-@dataclass(frozen=True)
-class LookJob:
-    """The job that takes look number `look` once the arrays `after` have ended.
-
-    Written before it is submitted, without `job_id`. `problem` is why it could not be.
-    """
+@dataclass(frozen=True, kw_only=True)
+class LookJob(FollowUpJob):
+    """The job that takes look number `look`."""
 
     look: int
-    job_name: str
-    after: tuple[str, ...]
-    created: float
-    job_id: str = ""
-    problem: str = ""
 
 
 @dataclass(frozen=True)

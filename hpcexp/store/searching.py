@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hpcexp.sampling import find_sample_number, parse_space
 from hpcexp.store.experiment import Plan
 from hpcexp.store.files import build_record, read_json, write_json
+from hpcexp.store.follow_up import FollowUpJob
 from hpcexp.store.layout import ExperimentDir
 from hpcexp.store.status import FAILED, State
 
@@ -20,19 +21,11 @@ GIVEN_UP = FAILED | {State.CANCELLED, State.LOST}
 """A search goes on without the results of such runs."""
 
 
-@dataclass(frozen=True)
-class SearchJob:
-    """The job that makes the samples after the first `num_samples`, once arrays have ended.
-
-    Written before it is submitted, without `job_id`. `problem` is why it could not be.
-    """
+@dataclass(frozen=True, kw_only=True)
+class SearchJob(FollowUpJob):
+    """The job that makes the samples after the first `num_samples`."""
 
     num_samples: int
-    job_name: str
-    after: tuple[str, ...]
-    created: float
-    job_id: str = ""
-    problem: str = ""
 
 
 def count_samples(plan: Plan) -> int:

@@ -174,7 +174,7 @@ def test_the_job_of_a_search_does_not_take_up_one_that_was_cancelled(
     experiment = make(tmp_path)
     end(experiment)
     cancel(experiment)
-    write_search_job(experiment, SearchJob(4, "a", ("77",), 0.0, job_id="901"))
+    write_search_job(experiment, SearchJob("a", ("77",), 0.0, job_id="901", num_samples=4))
     monkeypatch.setenv("SLURM_JOB_ID", "901")
     take_up_search(experiment)
     assert advance_search(experiment, suggest).is_cancelled

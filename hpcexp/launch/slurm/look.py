@@ -38,7 +38,7 @@ def submit_look(experiment: ExperimentDir, resources: Resources) -> None:
     number = len(deciding.looks) + 1
     if not after or _is_waiting(deciding.job, number, after):
         return
-    job = LookJob(number, _make_name(experiment, number, after), after, time.time())
+    job = LookJob(_make_name(experiment, number, after), after, time.time(), look=number)
     path = experiment.look_dir(number) / "look.sh"
     path.parent.mkdir(exist_ok=True)
     write_text(path, write_look_script(experiment, job, resources))

@@ -44,7 +44,7 @@ def submit_search(experiment: ExperimentDir, resources: Resources) -> None:
         name = _make_name(experiment, number, after, again=os.environ.get("SLURM_JOB_ID", ""))
     if not after:
         return
-    job = SearchJob(number, name, after, time.time())
+    job = SearchJob(name, after, time.time(), num_samples=number)
     if job_id := find_array(name):
         before = read_search_job(experiment, plan)
         if before is None or not before.job_id:  # a command was killed when it was submitted
